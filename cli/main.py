@@ -1,0 +1,5 @@
+"""The command line: `jacorpus`."""
+
+
+def main() -> None:
+    """Entry point of the command `jacorpus`."""

@@ -1,0 +1,1 @@
+"""Duplicates: signatures, joins, clusters."""

@@ -1,0 +1,1 @@
+"""Bytes of a page to text: charset, then main content."""

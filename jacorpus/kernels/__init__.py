@@ -1,0 +1,1 @@
+"""Numba kernels over Arrow buffers. Each file: readable twin first, fast path second, one public function last."""

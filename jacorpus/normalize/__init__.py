@@ -1,0 +1,1 @@
+"""Text to better text, never at the cost of a dakuten."""

@@ -1,0 +1,1 @@
+"""One report type; terminal, JSON, Markdown and a self-contained page."""

@@ -1,0 +1,1 @@
+"""Numbers about documents. A signal measures and drops nothing."""

@@ -1,0 +1,1 @@
+"""Raw input: one file per format, each yielding records."""

@@ -1,0 +1,1 @@
+"""Mixture weights for training domains. Not built yet: see CHANGELOG.md."""
