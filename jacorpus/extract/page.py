@@ -1,0 +1,156 @@
+"""What the extractors share: bodies to strings, time and size limits, the result of a batch.
+
+An extractor gives one function, HTML string to ``Extracted``; everything else is here. Rows that already
+have text pass through as they are. Every other row becomes text or a Failure with one of the reasons
+``content_type``, ``size``, ``timeout``, ``error``, ``empty``, ``over_budget``, ``unknown_label``.
+
+A page whose extraction is empty is no failure: its text is "" and a rule drops it, so that ``what-if`` can
+count it. A body without bytes is one (``empty``): there was never a page.
+"""
+
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from jacorpus import inflight
+from jacorpus.extract.charset import Undecoded, decode
+from jacorpus.schema import DOCUMENT
+from jacorpus.stage import Applied, Failure
+
+COLUMNS: Mapping[str, pa.DataType] = {
+    "charset": pa.string(),  # null where the source gave text
+    "charset_how": pa.string(),  # bom, http, meta, escape, detector
+    "replacements": pa.int32(),  # U+FFFD that decoding put in
+    "truncated_tail": pa.int32(),  # 1: the body ended inside a character
+    "html_bytes": pa.int64(),  # of the body; 0 where the source gave text
+    "link_ratio": pa.float64(),  # characters inside <a> / characters of the text; NaN where not measured
+}
+
+_HTML = ("text/html", "application/xhtml+xml")
+_PLAIN = ("text/plain",)
+_MARKUP = re.compile(rb"<(?:!doctype|html|head|body|title|meta|div|p|table|script|a)\b|<\?xml|<!--", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """Main text of a page. link_ratio: NaN where not measured. title: of the page, "" if none."""
+
+    text: str
+    link_ratio: float = float("nan")
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """seconds: CPU seconds a page may take, 0 for no limit. max_bytes: largest body. budget: see ``decode``."""
+
+    seconds: float
+    max_bytes: int
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    extracted: Extracted
+    charset: str
+    how: str
+    replacements: int
+    truncated_tail: bool
+
+
+class PageTimeout(Exception):
+    """A page took longer than its limit."""
+
+
+def apply_pages(batch: pa.RecordBatch, extract: Callable[[str], Extracted], limits: Limits) -> Applied:
+    """Documents (schema DOCUMENT) of a batch of pages (schema PAGE), with COLUMNS and failures."""
+    ids, texts = batch["id"], batch["text"]
+    bodies, types, labels = batch["body"], batch["content_type"], batch["charset"]
+    missing = texts.is_null().to_numpy(zero_copy_only=False)
+    pages: dict[int, _Page] = {}
+    failures: list[Failure] = []
+    try:
+        for row in np.flatnonzero(missing).tolist():
+            inflight.mark(ids[row].as_py())
+            body = bodies[row].as_py() or b""
+            result = _page(body, types[row].as_py(), labels[row].as_py(), extract, limits)
+            if isinstance(result, _Page):
+                pages[row] = result
+            else:
+                failures.append(Failure(row, *result))
+    finally:
+        inflight.clear()
+    return Applied(_documents(batch, texts, pages), _columns(batch, pages), failures)
+
+
+def _page(
+    body: bytes, content_type: str | None, label: str | None, extract: Callable[[str], Extracted], limits: Limits
+) -> _Page | tuple[str, str]:
+    """The page, or (reason, detail) why there is none."""
+    kind = content_type or ("text/html" if _MARKUP.search(body[:4096]) else "text/plain")
+    if kind not in _HTML and kind not in _PLAIN:
+        return "content_type", f"{kind[:80]} is neither HTML nor plain text"
+    if len(body) > limits.max_bytes:
+        return "size", f"{len(body)} bytes are over the limit of {limits.max_bytes}"
+    try:
+        with cpu_limit(limits.seconds):
+            decoded = decode(body, label, html=kind in _HTML, budget=limits.budget)
+            if isinstance(decoded, Undecoded):
+                return decoded.reason, decoded.detail
+            extracted = extract(decoded.text) if kind in _HTML else Extracted(decoded.text)
+    except PageTimeout:
+        return "timeout", f"extraction took over {limits.seconds:g} CPU seconds for {len(body)} bytes"
+    except (MemoryError, RecursionError, ValueError, RuntimeError, UnicodeError) as error:
+        return "error", f"{type(error).__name__}: {error}"[:200]
+    return _Page(extracted, decoded.charset, decoded.how, decoded.replacements, decoded.truncated_tail)
+
+
+@contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise PageTimeout after so many CPU seconds of this process; no limit outside the main thread.
+
+    C code that never returns to Python is not interrupted: the coordinator sees its mark in ``inflight``.
+    """
+    if seconds <= 0 or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_number: int, _frame: Any) -> None:
+        raise PageTimeout
+
+    before = signal.signal(signal.SIGPROF, stop)
+    timer = signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, *timer)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _documents(batch: pa.RecordBatch, texts: pa.Array, pages: dict[int, _Page]) -> pa.RecordBatch:
+    values = texts.to_pylist()
+    for row, page in pages.items():
+        values[row] = page.extracted.text
+    text = pa.array(["" if value is None else value for value in values], pa.large_string())
+    made = {"text": text, "lang": pa.nulls(batch.num_rows, pa.string())}
+    return pa.record_batch([made[name] if name in made else batch[name] for name in DOCUMENT.names], schema=DOCUMENT)
+
+
+def _columns(batch: pa.RecordBatch, pages: dict[int, _Page]) -> dict[str, Any]:
+    rows = [pages.get(row) for row in range(batch.num_rows)]
+    sizes = [len(body) if (body := value.as_buffer()) is not None else 0 for value in batch["body"]]
+    return {
+        "charset": pa.array([page and page.charset for page in rows], pa.string()),
+        "charset_how": pa.array([page and page.how for page in rows], pa.string()),
+        "replacements": np.array([page.replacements if page else 0 for page in rows], np.int32),
+        "truncated_tail": np.array([page.truncated_tail if page else 0 for page in rows], np.int32),
+        "html_bytes": np.array(sizes, np.int64),
+        "link_ratio": np.array([page.extracted.link_ratio if page else np.nan for page in rows], np.float64),
+    }
