@@ -94,8 +94,8 @@ def _scan(offsets, data, action, entry, pool_offsets, growth, clusters):
     touched = False
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
-        grown, found, changed = np.int64(0), np.int64(0), False
-        previous, inside = np.int64(0), False  # growth of the character before; whether in a cluster
+        grown, found, changed = 0, 0, False
+        previous, inside = 0, False  # growth of the character before; whether in a cluster
         while at < stop:
             lead = np.int64(data[at])
             if lead < 0x80:

@@ -4,7 +4,7 @@ A character has a *boundary before it* when its full decomposition starts with a
 that never composes with what stands before (UAX #15, section 9). Text can be cut at such characters and its
 pieces normalized one by one. So a character with a boundary becomes its own normal form, out of the table;
 one without (combining marks, half-width dakuten, vowel and final jamo) goes to unicodedata together with the
-character before it. The table is built from unicodedata once a process (0.2 s), so it always has the version
+character before it. The table is built from unicodedata once a process (0.4 s), so it always has the version
 of the interpreter, ``unicodedata.unidata_version``; reading a stored one would not be faster.
 """
 
@@ -25,6 +25,12 @@ def normal_form_naive(text: str, form: Form) -> str:
     return unicodedata.normalize(form, text)
 
 
+def _may_change(char: str) -> bool:
+    """Whether a character has a decomposition, is a mark, or is hangul (whose decompositions are computed)."""
+    hangul = "\u1100" <= char <= "\u11ff" or "가" <= char <= "힣"
+    return hangul or bool(unicodedata.decomposition(char)) or bool(unicodedata.combining(char))
+
+
 def _second_of_pairs(chars: list[str]) -> set[str]:
     """Characters that can compose with the one before them."""
     seconds = {chr(point) for span in (range(0x1161, 0x1176), range(0x11A8, 0x11C3)) for point in span}
@@ -39,14 +45,7 @@ def _second_of_pairs(chars: list[str]) -> set[str]:
 def normal_form_table(form: Form) -> CharMap:
     """The table of a form for all of Unicode."""
     chars = [chr(point) for point in range(0x80, sys.maxunicode + 1) if not 0xD800 <= point < 0xE000]
-    # Blocks of 256 without any decomposition or mark are skipped whole: most of the 1.1 million code points.
-    live = [
-        char
-        for start in range(0, len(chars), 256)
-        if any(unicodedata.decomposition(c) or unicodedata.combining(c) or "가" <= c <= "힣" or "\u1100" <= c <= "\u11ff"
-               for c in chars[start : start + 256])
-        for char in chars[start : start + 256]
-    ]  # fmt: skip
+    live = [char for char in chars if _may_change(char)]
     seconds = _second_of_pairs(live)
     full: Literal["NFD", "NFKD"] = "NFKD" if form == "NFKC" else "NFD"
     replacements, joining = {}, []
@@ -56,7 +55,8 @@ def normal_form_table(form: Form) -> CharMap:
             joining.append(char)
         elif (normal := unicodedata.normalize(form, char)) != char:
             replacements[char] = normal
-    return char_map(replacements, joining, partial(unicodedata.normalize, form))
+    # A joining character may have neither decomposition nor class: jamo are hangul, all others are in `live`.
+    return char_map(replacements, sorted(seconds.union(joining)), partial(unicodedata.normalize, form))
 
 
 def normal_form(array: pa.Array, form: Form = "NFKC") -> pa.Array:
