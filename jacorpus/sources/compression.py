@@ -14,7 +14,7 @@ Kind = Literal["plain", "gz", "zst", "bz2", "xz"]
 _FEED = 1 << 16  # compressed bytes given to a decoder at once
 _PIECE = 4 << 20  # aim for no more than this many decompressed bytes at once
 _MAX_WINDOW = 1 << 31  # zstd --long=31
-_SKIPPABLE = tuple(bytes((0x50 + i, 0x2A, 0x4D, 0x18)) for i in range(16))
+SKIPPABLE = tuple(bytes((0x50 + i, 0x2A, 0x4D, 0x18)) for i in range(16))
 
 
 class Damaged(Exception):
@@ -44,7 +44,7 @@ def kind_of(head: bytes) -> Kind:
     """The compression that these first bytes (six are enough) show; names and endings are not asked."""
     if head.startswith(b"\x1f\x8b"):
         return "gz"
-    if head.startswith(b"\x28\xb5\x2f\xfd") or head.startswith(_SKIPPABLE):
+    if head.startswith(b"\x28\xb5\x2f\xfd") or head.startswith(SKIPPABLE):
         return "zst"
     if head.startswith(b"BZh"):
         return "bz2"
@@ -67,7 +67,7 @@ def decoder(kind: Kind, dictionary: bytes | None = None) -> Any:
     return bz2.BZ2Decompressor() if kind == "bz2" else lzma.LZMADecompressor(lzma.FORMAT_XZ)
 
 
-def errors() -> tuple[type[Exception], ...]:
+def errors() -> tuple[Any, ...]:
     """What the decompressors raise on bad input."""
     import zlib
 
@@ -101,7 +101,7 @@ def pieces(handle: IO[bytes], kind: Kind) -> Iterator[bytes]:
             read_end = read + len(feed)
             if kind_of(feed) != kind:
                 raise Corrupt(read, f"bytes that are no {kind} data follow the member that ends at byte {read}")
-            if kind == "zst" and feed.startswith(_SKIPPABLE):
+            if kind == "zst" and feed.startswith(SKIPPABLE):
                 read = _skip_frame(handle, feed, read)
                 feed = b""
                 continue

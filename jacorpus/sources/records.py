@@ -61,7 +61,7 @@ class Gathered:
 
     def take(self) -> Chunk:
         """What has been gathered, as a chunk."""
-        columns = list(zip(*self.rows, strict=True)) if self.rows else [[] for _ in RECORD]
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(RECORD)
         arrays = [_array(values, field.type) for values, field in zip(columns, RECORD, strict=True)]
         chunk = Chunk(pa.RecordBatch.from_arrays(arrays, schema=RECORD), self.lost, self.skipped, self.read_bytes)
         self.rows, self.lost, self.skipped, self.read_bytes, self._bytes = [], [], {}, 0, 0

