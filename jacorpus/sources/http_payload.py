@@ -88,7 +88,8 @@ def media_type(value: str | None) -> tuple[str | None, str | None]:
 
 def dechunk(body: bytes) -> tuple[bytes, bool]:
     """(the joined chunks, whether they broke off); the body itself where it is not chunked after all."""
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     while match := _CHUNK_SIZE.match(body, at):
         size, begin = int(match.group(1), 16), match.end()
         if size == 0:
