@@ -1,0 +1,231 @@
+"""Tasks on this machine's processes. A worker that dies or hangs is noticed; the rest goes on.
+
+Rules for a death: the task runs again, document by document. A document that was in flight at two deaths is
+failed (``oom`` for a kill, ``crash`` for a signal of its own, ``timeout`` for a hang) and left out; the rest
+of its task is finished. A task that dies MAX_DEATHS times with no document to blame is an error.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from jacorpus import inflight
+from jacorpus.errors import InputError, JacorpusError, TaskError
+from jacorpus.store import Store
+from jacorpus.tasks import Attempt, Fate, Task, execute
+
+MAX_DEATHS = 6
+HANG_S = 120.0
+"""Wall seconds on one document before its worker is killed; stages with limits of their own end it sooner."""
+
+Event = Callable[[str, Task, int], None]
+
+
+class _Worker:
+    """One process, the pipe to it, and what it is on."""
+
+    def __init__(self, context: Any, store: Store) -> None:
+        self.slot = context.RawArray("c", inflight.SLOT_BYTES)
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, self.slot, store, os.getpid()), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.attempt: Attempt | None = None
+
+    def give(self, attempt: Attempt) -> None:
+        self.attempt = attempt
+        inflight.attach(memoryview(self.slot).cast("B"))
+        inflight.clear()
+        inflight.attach(None)
+        self.pipe.send(attempt)
+
+    def flight(self) -> tuple[bytes | None, float]:
+        return inflight.read(memoryview(self.slot).cast("B"))
+
+    def end(self) -> None:
+        self.pipe.close()
+        if self.process.is_alive():
+            self.process.kill()
+        self.process.join()
+
+
+def _serve(pipe: Connection, slot: Any, store: Store, parent: int) -> None:
+    """A worker's life: take an attempt, run it, answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
+    _die_with_parent(parent)
+    _one_thread()
+    inflight.attach(memoryview(slot).cast("B"))
+    last = 0.0
+    waiting = 0
+
+    def progress(number: int) -> None:
+        nonlocal last, waiting
+        waiting += number
+        if time.monotonic() - last > 0.2:
+            pipe.send(("progress", waiting))
+            last, waiting = time.monotonic(), 0
+
+    while True:
+        try:
+            attempt = pipe.recv()
+        except (EOFError, OSError):
+            return
+        waiting = 0
+        answer: tuple[str, Any]
+        try:
+            answer = ("done", execute(attempt, store, progress))
+        except JacorpusError as error:
+            answer = ("error", error)
+        except OSError as error:
+            where = error.filename or attempt.task.name
+            answer = ("error", InputError(f"{where} can't be read: {error.strerror or error}"))
+        except Exception as error:
+            import traceback
+
+            answer = ("broken", f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+        inflight.clear()
+        pipe.send(answer)
+
+
+def _die_with_parent(parent: int) -> None:
+    """No orphan goes on computing when the coordinator is killed (Linux; elsewhere it stops at its next task)."""
+    try:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    except (OSError, AttributeError):
+        return
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _one_thread() -> None:
+    """Parallelism is by process; libraries that start threads of their own would only fight over cores."""
+    import pyarrow as pa
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(1)
+
+
+class Local:
+    """A pool of processes on this machine."""
+
+    name = "local"
+
+    def __init__(self, workers: int, hang_s: float = HANG_S) -> None:
+        self.workers = workers
+        self.hang_s = hang_s
+
+    def run(self, tasks: Sequence[Task], store: Store, on_event: Event) -> dict[str, dict[str, Any]]:
+        """Results by key; each finished task is recorded in the store before it counts."""
+        if not tasks:
+            return {}
+        return _Run(self, tasks, store, on_event).results()
+
+
+class _Run:
+    """One list of tasks under way."""
+
+    def __init__(self, engine: Local, tasks: Sequence[Task], store: Store, on_event: Event) -> None:
+        for name in ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
+        self.context = multiprocessing.get_context("spawn")
+        self.engine = engine
+        self.store = store
+        self.on_event = on_event
+        self.queue = [Attempt(task, excluded=store.outcomes(task.key)) for task in reversed(tasks)]
+        self.found: dict[str, dict[str, Any]] = {}
+        self.deaths: Counter[str] = Counter()
+        self.blamed: Counter[bytes] = Counter()
+        self.workers: list[_Worker] = []
+
+    def results(self) -> dict[str, dict[str, Any]]:
+        try:
+            for _ in range(min(self.engine.workers, len(self.queue))):
+                self._start()
+            while any(worker.attempt for worker in self.workers):
+                self._step()
+            return self.found
+        finally:
+            for worker in self.workers:
+                worker.end()
+
+    def _start(self) -> None:
+        if self.queue:
+            worker = _Worker(self.context, self.store)
+            self.workers.append(worker)
+            worker.give(self.queue.pop())
+
+    def _step(self) -> None:
+        busy = {worker.pipe: worker for worker in self.workers if worker.attempt}
+        for ready in wait(list(busy), timeout=1.0):
+            worker = busy[ready]  # type: ignore[index]
+            try:
+                kind, value = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._bury(worker, None)
+                continue
+            self._hear(worker, kind, value)
+        now = time.monotonic()
+        for worker in list(self.workers):
+            identity, since = worker.flight()
+            if worker.attempt and identity and now - since > self.engine.hang_s:
+                worker.process.kill()
+                self._bury(worker, "timeout")
+
+    def _hear(self, worker: _Worker, kind: str, value: Any) -> None:
+        attempt = worker.attempt
+        assert attempt is not None
+        if kind == "progress":
+            self.on_event("progress", attempt.task, value)
+            return
+        worker.attempt = None
+        if kind == "error":
+            raise value
+        if kind == "broken":
+            raise TaskError(f"task {attempt.task.name} failed: {value}")
+        self.found[attempt.task.key] = value
+        self.on_event("done", attempt.task, attempt.task.size)
+        if self.queue:
+            worker.give(self.queue.pop())
+
+    def _bury(self, worker: _Worker, reason: str | None) -> None:
+        """A worker is gone: decide what becomes of its task, and start another."""
+        identity, _ = worker.flight()
+        worker.process.join(timeout=5)
+        reason = reason or ("oom" if worker.process.exitcode == -signal.SIGKILL else "crash")
+        attempt = worker.attempt
+        assert attempt is not None
+        self.workers.remove(worker)
+        worker.end()
+        task, excluded = attempt.task, dict(attempt.excluded)
+        self.deaths[task.key] += 1
+        if identity:
+            self.blamed[identity] += 1
+        if identity and self.blamed[identity] >= 2:
+            fate: Fate = ("worker", reason, _sentence(reason, worker.process.exitcode, self.engine.hang_s))
+            excluded[identity] = fate
+            self.store.add_outcome(task.key, identity, fate)
+            self.deaths[task.key] = 1
+            self.on_event("failed_document", task, 0)
+        elif self.deaths[task.key] >= MAX_DEATHS:
+            raise TaskError(
+                f"task {task.name} killed its worker {MAX_DEATHS} times (exit {worker.process.exitcode}) with no "
+                "document to blame; is there enough memory? Try fewer --workers"
+            )
+        else:
+            self.on_event("retry", task, 0)
+        self.queue.append(Attempt(task, careful=True, excluded=excluded))
+        self._start()
+
+
+def _sentence(reason: str, exit_code: int | None, hang_s: float) -> str:
+    if reason == "timeout":
+        return f"one document took over {hang_s:.0f} s twice; its worker was killed"
+    if reason == "oom":
+        return "its worker was killed twice on this document (out of memory?)"
+    return f"its worker died twice on this document (exit {exit_code})"

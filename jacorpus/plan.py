@@ -1,0 +1,223 @@
+"""A recipe to a pipeline of steps, and inputs to the list of measure tasks with their keys.
+
+Steps of one phase run in recipe order. ``rules.profile`` brings the measurements its rules need; they are
+inserted before it where the recipe has none of that label.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from jacorpus.errors import RecipeError, nearest
+from jacorpus.keys import key_of, portable, stage_key
+from jacorpus.recipe import Recipe, SourceSpec, StageSpec
+from jacorpus.resolve import build, default_label, options_of
+from jacorpus.rules.bounds import Bounds, bounds_rules
+from jacorpus.rules.profile import Profile, load_profile, profile_rules
+from jacorpus.rules.rule import Rule, rule_from_table
+from jacorpus.stage import Cut, Dedup, InputFile, Signal, Span, Transform
+
+Kind = Literal["transform", "signal", "dedup", "cut", "write"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage at work. guards: indices of the rules that come before it, where it is costly."""
+
+    kind: Kind
+    use: str
+    label: str
+    domains: tuple[str, ...] | None
+    stage: Any
+    guards: tuple[int, ...] = ()
+
+    def applies(self, domain: str) -> bool:
+        return self.domains is None or domain in self.domains
+
+    def columns(self) -> dict[str, pa.DataType]:
+        """Signals it gives, under their full names."""
+        if self.kind in ("transform", "signal", "cut"):
+            return {f"{self.label}.{name}": kind for name, kind in self.stage.columns().items()}
+        return {}
+
+    def key(self) -> dict[str, Any]:
+        return stage_key(self.use, self.label, self.stage)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """All steps and rules of a recipe, in order."""
+
+    steps: tuple[Step, ...]
+    rules: tuple[Rule, ...]
+
+    def measuring(self, domain: str) -> list[Step]:
+        """Steps of a measure task."""
+        return [s for s in self.steps if s.kind != "write" and s.applies(domain)]
+
+    def dedups(self) -> list[Step]:
+        return [s for s in self.steps if s.kind == "dedup"]
+
+    def cuts(self) -> list[Step]:
+        return [s for s in self.steps if s.kind == "cut"]
+
+    def writing(self, domain: str) -> list[Step]:
+        """Steps over the kept text of a shard."""
+        return [s for s in self.steps if s.kind in ("write", "cut") and s.applies(domain)]
+
+    def columns(self) -> dict[str, pa.DataType]:
+        """Every signal any domain can have: full name -> type."""
+        found: dict[str, pa.DataType] = {}
+        for step in self.steps:
+            found.update(step.columns())
+        return found
+
+    def active(self) -> list[bool]:
+        """Which rules can decide: those whose signal is measured. Raises RecipeError for a required one that isn't."""
+        columns = set(self.columns()) | {"bytes"}
+        flags = [rule.signal in columns for rule in self.rules]
+        for rule, known in zip(self.rules, flags, strict=True):
+            if not known and not rule.optional:
+                raise RecipeError(
+                    f"rule on `{rule.signal}` ({rule.stage}): no stage measures it{nearest(rule.signal, columns)}"
+                )
+        return flags
+
+
+def kind_of(stage: Any, use: str) -> Kind:
+    """Which protocol a stage follows. Raises RecipeError when none."""
+    if isinstance(stage, Cut):
+        return "cut"
+    if isinstance(stage, Dedup):
+        return "dedup"
+    if isinstance(stage, Transform):
+        return "write" if stage.phase == "write" else "transform"
+    if isinstance(stage, Signal):
+        return "signal"
+    raise RecipeError(f"`{use}` follows none of the protocols of jacorpus/stage.py")
+
+
+def pipeline_of(recipe: Recipe) -> Pipeline:
+    """Resolve profiles and rules. Raises RecipeError where the parts don't fit."""
+    steps: list[Step] = []
+    rules: list[Rule] = []
+    for spec in recipe.stages:
+        if isinstance(spec.stage, Profile):
+            steps.extend(_profile_steps(spec, steps, recipe.stages))
+            rules.extend(profile_rules(spec.stage, spec.label, spec.domains))
+        elif isinstance(spec.stage, Bounds):
+            rules.extend(bounds_rules(spec.stage, spec.label, spec.domains))
+        else:
+            steps.append(_step(spec.use, spec.label, spec.domains, spec.stage, len(rules)))
+            rules.extend(_own_rules(steps[-1]))
+    pipeline = Pipeline(tuple(steps), tuple(rules))
+    pipeline.active()
+    _check_extraction(recipe, pipeline)
+    return pipeline
+
+
+def _step(use: str, label: str, domains: tuple[str, ...] | None, stage: Any, rules_before: int) -> Step:
+    kind = kind_of(stage, use)
+    costly = kind == "signal" and stage.costly
+    return Step(kind, use, label, domains, stage, tuple(range(rules_before)) if costly else ())
+
+
+def _own_rules(step: Step) -> list[Rule]:
+    """Rules a stage asks for itself, such as ``language.detect`` with ``keep``."""
+    asked = getattr(step.stage, "rules", None)
+    if not callable(asked):
+        return []
+    where = f"stage {step.label}"
+    return [
+        rule_from_table({**table, "signal": f"{step.label}.{table['signal']}"}, step.label, step.domains, where)
+        for table in asked()
+    ]
+
+
+def _profile_steps(spec: StageSpec, before: Sequence[Step], stages: Sequence[StageSpec]) -> list[Step]:
+    """The measurements of a profile that the recipe does not have under the same label."""
+    found: list[Step] = []
+    labels = {step.label for step in before}
+    later = {other.label for other in stages} - labels
+    for table in load_profile(spec.stage.profile).get("stage", []):
+        options = {k: v for k, v in table.items() if k not in ("use", "label")}
+        where = f"profile {spec.stage.profile}"
+        stage = build(table["use"], options, where)
+        label = table.get("label") or default_label(table["use"], stage)
+        if label in later:
+            raise RecipeError(f"{where} measures `{label}`; move [[stage]] {label} before it")
+        same = [step for step in before if step.label == label]
+        if same and same[0].use == table["use"]:
+            missing = (
+                {f"{label}.{c}" for c in stage.columns()} - set(same[0].columns())
+                if hasattr(stage, "columns")
+                else set()
+            )
+            if missing:
+                raise RecipeError(
+                    f"{where} needs {', '.join(sorted(missing))}; give [[stage]] {label} the options {options}"
+                )
+            continue
+        if label in labels:
+            raise RecipeError(f"{where} needs the label `{label}` for {table['use']}; rename the stage that has it")
+        found.append(_step(table["use"], label, spec.domains, stage, 0))
+    return found
+
+
+def _check_extraction(recipe: Recipe, pipeline: Pipeline) -> None:
+    """Pages need an extract stage, and it comes first."""
+    for i, step in enumerate(pipeline.steps):
+        before = [s for s in pipeline.steps[:i] if not s.use.startswith("extract.")]
+        if step.use.startswith("extract.") and before:
+            raise RecipeError(f"`{step.use}` must come before {before[0].use}: other stages need text")
+
+
+def needs_extraction(source: SourceSpec) -> bool:
+    """Whether a source yields pages (bodies) that an extract stage has to turn into text."""
+    return bool(getattr(type(source.stage), "yields_bodies", False))
+
+
+@dataclass(frozen=True)
+class MeasureTask:
+    """One span of one file through all measuring steps. key: see jacorpus/keys.py."""
+
+    key: str
+    source: SourceSpec
+    file: InputFile
+    span: Span
+    steps: tuple[Step, ...]
+    rules: tuple[Rule, ...]
+    columns: dict[str, pa.DataType]
+    limit: int = 0
+    excluded: dict[bytes, tuple[str, str, str]] = field(default_factory=dict)
+
+
+def measure_key(recipe: Recipe, pipeline: Pipeline, source: SourceSpec, name: str, digest: str, span: Span) -> str:
+    """The key of a measure task."""
+    steps = pipeline.measuring(source.domain)
+    guards = sorted({i for step in steps for i in step.guards})
+    return key_of(
+        {
+            "kind": "measure",
+            "source": {**stage_key(source.use, "", source.stage), "domain": source.domain},
+            "file": name,
+            "digest": digest,
+            "span": [span.start, span.stop],
+            "limit": recipe.limit,
+            "steps": [step.key() for step in steps],
+            "guards": [dataclasses.asdict(pipeline.rules[i]) for i in guards],
+            "columns": {name: str(kind) for name, kind in pipeline.columns().items()},
+            "format": 1,
+        }
+    )
+
+
+def stages_for_manifest(recipe: Recipe, pipeline: Pipeline) -> list[dict[str, Any]]:
+    """The steps with their options, free of this machine's paths."""
+    return [
+        {"label": s.label, "use": s.use, "kind": s.kind, "options": portable(options_of(s.stage))}
+        for s in pipeline.steps
+    ]
