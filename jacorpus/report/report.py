@@ -1,0 +1,322 @@
+"""A report: a tree of sections that a person reads, and that renders as JSON, Markdown and HTML.
+
+One type serves corpus, tokenizer, mixture, evaluation and benchmark. A report holds sections, a section holds
+blocks, a block is one of the dataclasses below. Blocks hold raw numbers with a unit; ``show`` writes a number the
+way people read it, so that every rendering (the terminal's too) says the same.
+
+Units: ``count`` (12,345), ``bytes`` (1.2 GB), ``share`` (a fraction of 1, shown in percent), ``s`` (seconds),
+``bytes/s``, ``number`` (4 digits), ``text`` (as it is).
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+Unit: TypeAlias = Literal["count", "bytes", "share", "s", "bytes/s", "number", "text"]
+Cell: TypeAlias = str | int | float | bool | None
+Tone: TypeAlias = Literal["kept", "dropped", "failed", "plain"]
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One headline number. note: a few words below it."""
+
+    label: str
+    value: Cell
+    unit: Unit = "text"
+    note: str = ""
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Facts:
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    title: str
+    unit: Unit = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """rows: one cell a column; None is shown as an empty cell."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    name: str
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """values: one a series. note: shown when pointed at."""
+
+    label: str
+    values: tuple[float, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Horizontal bars: side by side for each series, or stacked to the whole (``stacked``)."""
+
+    title: str
+    unit: Unit
+    series: tuple[Series, ...]
+    bars: tuple[Bar, ...]
+    stacked: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row of a waterfall. A total stands on the axis, a loss hangs from the sum before it."""
+
+    label: str
+    value: float
+    tone: Tone = "dropped"
+    total: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    title: str
+    unit: Unit
+    steps: tuple[Step, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A bound drawn into a histogram. side: what the bound asks for; the other side is dropped."""
+
+    value: float
+    side: Literal["min", "max"]
+    label: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of a signal's values.
+
+    edges: len(counts) + 1, ascending. below, above: values outside the edges. unknown: documents without a
+    value. log: edges are even in the logarithm. failing: documents beyond a threshold, counted exactly.
+    """
+
+    title: str
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    thresholds: tuple[Threshold, ...] = ()
+    below: int = 0
+    above: int = 0
+    unknown: int = 0
+    failing: int = 0
+    log: bool = False
+    note: str = ""
+
+    @property
+    def total(self) -> int:
+        """Documents with a value."""
+        return sum(self.counts) + self.below + self.above
+
+
+@dataclass(frozen=True)
+class Line:
+    name: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Lines over one axis; marks are vertical lines with a label."""
+
+    title: str
+    x_label: str
+    y_label: str
+    lines: tuple[Line, ...]
+    marks: tuple[tuple[float, str], ...] = ()
+    note: str = ""
+
+
+Mark: TypeAlias = Literal["", "hit", "added", "removed", "gap"]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of text. mark: ``hit`` the offending passage; ``added``, ``removed`` against another text; ``gap`` cut."""
+
+    text: str
+    mark: Mark = ""
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A document's passage. facts: label and value shown above the text."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    pieces: tuple[Piece, ...]
+    tone: Tone = "plain"
+
+
+@dataclass(frozen=True)
+class Excerpts:
+    """Passages of documents that share a fate. total: how many documents share it."""
+
+    title: str
+    excerpts: tuple[Excerpt, ...]
+    total: int | None = None
+    tone: Tone = "plain"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Views:
+    """The same thing seen in several ways (documents or bytes, one domain or all); a page shows one at a time."""
+
+    views: tuple[tuple[str, "Block"], ...]
+
+
+Block: TypeAlias = Paragraph | Facts | Table | Bars | Waterfall | Histogram | Curve | Excerpts | Views
+
+
+@dataclass(frozen=True)
+class Section:
+    """key: a word that stays the same from report to report, used in links and JSON."""
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """title: what was made; subtitle: one line on what this is."""
+
+    title: str
+    subtitle: str
+    sections: tuple[Section, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; every block says its ``kind``."""
+        return _plain(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    def to_markdown(self) -> str:
+        from jacorpus.report.markdown import markdown
+
+        return markdown(self)
+
+    def to_html(self) -> str:
+        """One self-contained page: no request leaves it."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from markupsafe import Markup
+
+        from jacorpus.report import svg
+
+        here = Path(__file__).parent
+        page = Environment(
+            loader=FileSystemLoader(here),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        page.globals.update(
+            show=show,
+            kind=_kind,
+            draw=lambda block: Markup(svg.draw(block)),
+            css=Markup((here / "page.css").read_text(encoding="utf-8")),
+            js=Markup((here / "page.js").read_text(encoding="utf-8")),
+        )
+        page.filters.update(kind=_kind, runs=_runs)
+        return page.get_template("page.html").render(report=self)
+
+
+def show(value: Cell, unit: Unit = "text") -> str:
+    """A value as people read it.
+
+    >>> show(1234567, "count"), show(0.1234, "share"), show(1536, "bytes"), show(75.0, "s"), show(0.12345, "number")
+    ('1,234,567', '12.3 %', '1.54 kB', '1 min 15 s', '0.1235')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str) or unit == "text":
+        return str(value)
+    if unit == "count":
+        return f"{value:,.0f}"
+    if unit == "share":
+        return _show_share(value)
+    if unit == "bytes":
+        return _show_bytes(value)
+    if unit == "bytes/s":
+        return _show_bytes(value) + "/s"
+    return _show_seconds(value) if unit == "s" else _show_number(value)
+
+
+def _show_share(value: float) -> str:
+    percent = value * 100
+    if percent == 0 or percent >= 99.95:
+        return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.2f} %"
+    return f"{percent:.1f} %" if percent >= 1 else f"{percent:.2g} %" if percent >= 0.001 else "< 0.001 %"
+
+
+def _show_bytes(value: float) -> str:
+    for name in ("B", "kB", "MB", "GB", "TB"):
+        if abs(value) < 1000 or name == "TB":
+            break
+        value /= 1000
+    return f"{value:,.0f} B" if name == "B" else f"{value:.3g} {name}" if value < 1000 else f"{value:,.0f} {name}"
+
+
+def _show_seconds(value: float) -> str:
+    if value < 60:
+        return f"{value:.2g} s" if value < 10 else f"{value:.0f} s"
+    minutes, seconds = divmod(round(value), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+
+
+def _show_number(value: float) -> str:
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _kind(block: Block) -> str:
+    return type(block).__name__.lower()
+
+
+def _runs(blocks: tuple[Block, ...]) -> list[tuple[bool, list[Block]]]:
+    """Neighboring histograms together: the page sets them in a grid."""
+    return [(small, list(run)) for small, run in groupby(blocks, lambda block: isinstance(block, Histogram))]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return {"kind": _kind(value), **fields} if isinstance(value, Block) else fields

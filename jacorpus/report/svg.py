@@ -1,0 +1,292 @@
+"""Small inline-SVG charts: waterfall, bars, histogram with its bounds, curve.
+
+Colors come from the page: shapes carry classes (``kept``, ``dropped``, ``failed``, ``plain``, ``s0`` ...), the style
+sheet gives them a fill from CSS variables, so that one picture serves light and dark. Every chart has a title for
+screen readers, every mark a tooltip (``<title>``). Lengths are user units of the viewBox, close to pixels.
+"""
+
+import math
+from collections.abc import Callable
+from xml.sax.saxutils import escape
+
+from jacorpus.report.report import Bars, Curve, Histogram, Line, Threshold, Tone, Waterfall, show
+
+LABEL, VALUE, SHARE, BAR = 226, 92, 62, 548  # columns of a row: label, value, its share, bar
+START = LABEL + VALUE + SHARE + 18  # where bars begin
+WIDTH = START + BAR
+ROW = 25
+
+
+def draw(block: Waterfall | Bars | Histogram | Curve) -> str:
+    """The chart as one ``<svg>`` element."""
+    match block:
+        case Waterfall():
+            return _waterfall(block)
+        case Bars():
+            return _bars(block)
+        case Histogram():
+            return _histogram(block)
+        case Curve():
+            return _curve(block)
+
+
+def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) in [low, high], about ``wanted`` of them.
+
+    >>> ticks(0, 1), ticks(13, 940, 4)
+    ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [200.0, 400.0, 600.0, 800.0])
+    """
+    if not high > low:
+        return [low]
+    power = 10 ** math.floor(math.log10((high - low) / wanted))
+    step = min((m * power for m in (1, 2, 5, 10)), key=lambda s: abs((high - low) / s - wanted))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{n * step:.12g}") for n in range(first, last + 1)]
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Powers of ten in [low, high]; 2 and 5 times those too where fewer than three fit."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    tens = [10.0**p for p in powers if low <= 10.0**p <= high]
+    return tens if len(tens) >= 3 else [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+
+
+def text_width(text: str, size: float = 12.5) -> float:
+    """About how wide a text is set: wide characters 1 em, others 0.55 em."""
+    return size * sum(1.0 if ord(c) > 0x2E7F else 0.55 for c in text)
+
+
+def _short(text: str, width: float, size: float = 12.5) -> str:
+    """The text, cut with an ellipsis to fit width."""
+    if text_width(text, size) <= width:
+        return text
+    while text and text_width(text + "…", size) > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _svg(title: str, width: float, height: float, body: list[str], name: str) -> str:
+    head = f'<svg class="chart {name}" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{_attribute(title)}">'
+    return head + "".join(body) + "</svg>"
+
+
+def _attribute(text: str) -> str:
+    return escape(text, {'"': "&quot;"})
+
+
+def _text(x: float, y: float, text: str, name: str = "", anchor: str = "start", full: str = "") -> str:
+    tip = f"<title>{escape(full)}</title>" if full and full != text else ""
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{name}" text-anchor="{anchor}">{escape(text)}{tip}</text>'
+
+
+def _rect(x: float, y: float, width: float, height: float, name: str, tip: str = "", round: float = 0) -> str:
+    corner = f' rx="{round:g}"' if round else ""
+    tip = f"<title>{escape(tip)}</title>" if tip else ""
+    size = f'width="{max(width, 0):.2f}" height="{max(height, 0):.2f}"'
+    return f'<rect x="{x:.2f}" y="{y:.2f}" {size} class="{name}"{corner}>{tip}</rect>'
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, name: str) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{name}"/>'
+
+
+def _waterfall(block: Waterfall) -> str:
+    """Totals start at the axis; each loss starts where the sum before it ended."""
+    whole = max((step.value for step in block.steps if step.total), default=0) or 1
+    body, level = [], 0.0
+    for row, step in enumerate(block.steps):
+        y = row * ROW
+        before, level = (0.0, step.value) if step.total else (level, level - step.value)
+        left, right = sorted((before, level))
+        x, width = START + BAR * left / whole, max(BAR * (right - left) / whole, 1.5)
+        share, sign = step.value / whole, "" if step.total else "−"
+        tip = f"{step.label}: {show(step.value, block.unit)}, {show(share, 'share')}" + (
+            f". {step.note}" if step.note else ""
+        )
+        if row:
+            body.append(
+                _line(START + BAR * before / whole, y - 5.5, START + BAR * before / whole, y + 5.5, "joint")
+                if not step.total
+                else ""
+            )
+        body.append(_rect(0, y, WIDTH, ROW, "hover", tip))
+        body.append(
+            _text(0, y + 17, _short(step.label, LABEL - 14), "label strong" if step.total else "label", full=step.label)
+        )
+        body.append(_rect(x, y + 5, width, ROW - 10, f"bar {step.tone}", tip, 2))
+        body += _values(y + 17, sign + show(step.value, block.unit), show(share, "share"), step.total)
+    return _svg(block.title, WIDTH, len(block.steps) * ROW, body, "rows")
+
+
+def _values(y: float, value: str, share: str, strong: bool = False) -> list[str]:
+    return [
+        _text(LABEL + VALUE, y, value, "value strong" if strong else "value", "end"),
+        _text(LABEL + VALUE + SHARE, y, share, "share", "end"),
+    ]
+
+
+def _bars(block: Bars) -> str:
+    return _stacked(block) if block.stacked else _grouped(block)
+
+
+def _stacked(block: Bars) -> str:
+    """Each row filled to the whole; at the right its sum and the share of the first series."""
+    body = []
+    for row, bar in enumerate(block.bars):
+        y, x, whole = row * ROW, float(START), sum(bar.values) or 1
+        body.append(_text(0, y + 17, _short(bar.label, LABEL - 14), "label", full=bar.label))
+        for number, (series, value) in enumerate(zip(block.series, bar.values, strict=True)):
+            tip = f"{bar.label}, {series.name}: {show(value, block.unit)}, {show(value / whole, 'share')}"
+            body.append(_rect(x, y + 5, BAR * value / whole, ROW - 10, f"bar {_color(series.tone, number)}", tip))
+            x += BAR * value / whole
+        body += _values(y + 17, show(sum(bar.values), block.unit), show(bar.values[0] / whole, "share"))
+    return _svg(block.title, WIDTH, len(block.bars) * ROW, body, "rows")
+
+
+def _grouped(block: Bars) -> str:
+    """One row a label, one bar a series within it, all to one scale."""
+    whole = max((value for bar in block.bars for value in bar.values), default=0) or 1
+    thick, body, y = (ROW - 10 if len(block.series) == 1 else 11), [], 0.0
+    for bar in block.bars:
+        height = max(ROW, len(block.series) * (thick + 2) + 10)
+        body.append(_rect(0, y, WIDTH, height, "hover", f"{bar.label}. {bar.note}" if bar.note else bar.label))
+        body.append(_text(0, y + 17, _short(bar.label, LABEL - 14), "label", full=bar.label))
+        for number, (series, value) in enumerate(zip(block.series, bar.values, strict=True)):
+            top = y + 5 + number * (thick + 2)
+            tip = f"{bar.label}, {series.name}: {show(value, block.unit)}"
+            body.append(
+                _rect(
+                    START,
+                    top,
+                    max(BAR * value / whole, 1 if value else 0),
+                    thick,
+                    f"bar {_color(series.tone, number)}",
+                    tip,
+                    2,
+                )
+            )
+            body.append(_text(START - 18, top + thick / 2 + 4.3, show(value, block.unit), "value", "end"))
+        y += height
+    return _svg(block.title, WIDTH, y, body, "rows")
+
+
+def _color(tone: Tone, number: int) -> str:
+    return tone if tone != "plain" else f"s{number % 6}"
+
+
+PLOT = (8.0, 40.0, 352.0, 152.0)  # left, top, right, bottom of a histogram's plot
+
+
+def _histogram(block: Histogram) -> str:
+    """Bars of counts; what lies beyond a bound is tinted. Where the drop would be invisible the height is a root."""
+    left, top, right, bottom = PLOT
+    scale = _scale(block.edges[0], block.edges[-1], left, right, block.log)
+    highest = max(block.counts, default=0) or 1
+    low, high = _kept_range(block)
+    dropped = [c for c, e in zip(block.counts, block.edges, strict=False) if c and (e >= high or e < low)]
+    root = bool(dropped) and max(dropped) < 0.03 * highest
+    body = [_rect(scale(a), top, scale(b) - scale(a), bottom - top, "beyond") for a, b in _beyond(block, low, high)]
+    for count, a, b in zip(block.counts, block.edges, block.edges[1:], strict=False):
+        share = math.sqrt(count / highest) if root else count / highest
+        tall, tone = (
+            max(share * (bottom - top), 1 if count else 0),
+            "dropped" if (a + b) / 2 < low or (a + b) / 2 > high else "kept",
+        )
+        tip = f"{show(a, 'number')} to {show(b, 'number')}: {show(count, 'count')}"
+        body.append(_rect(scale(a) + 0.4, bottom - tall, scale(b) - scale(a) - 0.8, tall, f"bar {tone}", tip))
+    body.append(_line(left, bottom, right, bottom, "axis"))
+    for tick in log_ticks(block.edges[0], block.edges[-1]) if block.log else ticks(block.edges[0], block.edges[-1], 4):
+        body += _tick(scale(tick), bottom, tick, right)
+    body += _bounds(block.thresholds, scale)
+    body.append(
+        _text(
+            right,
+            bottom + 33,
+            f"highest bar {show(highest, 'count')}" + (", heights are square roots" if root else ""),
+            "axis-label",
+            "end",
+        )
+    )
+    return _svg(block.title, right + 8, bottom + 40, body, "histogram")
+
+
+def _kept_range(block: Histogram) -> tuple[float, float]:
+    low = max((t.value for t in block.thresholds if t.side == "min"), default=-math.inf)
+    return low, min((t.value for t in block.thresholds if t.side == "max"), default=math.inf)
+
+
+def _beyond(block: Histogram, low: float, high: float) -> list[tuple[float, float]]:
+    first, last = block.edges[0], block.edges[-1]
+    return [(a, b) for a, b in ((first, min(low, last)), (max(high, first), last)) if b > a]
+
+
+def _tick(x: float, bottom: float, value: float, right: float) -> list[str]:
+    text = show(value, "number")
+    half = text_width(text, 11) / 2
+    anchor = "start" if x - half < 0 else "end" if x + half > right + 8 else "middle"
+    return [_line(x, bottom, x, bottom + 4, "axis"), _text(x, bottom + 17, text, "axis-label", anchor)]
+
+
+def _bounds(thresholds: tuple[Threshold, ...], scale: Callable[[float], float]) -> list[str]:
+    """Lines with labels, two rows of them, each label on the side where it fits."""
+    left, top, right, bottom = PLOT
+    body, rows = [], [left - 99.0, left - 99.0]
+    for bound in sorted(thresholds, key=lambda t: t.value):
+        x, wide = scale(bound.value), text_width(bound.label, 11.5)
+        anchor = "end" if x + wide + 4 > right and x - wide > left else "start"
+        begin = x - wide - 3 if anchor == "end" else x + 3
+        row = 0 if begin > rows[0] else 1
+        rows[row] = begin + wide + 6
+        y = top - 22 + row * 15
+        body.append(_line(x, y - 9, x, bottom, "bound"))
+        body.append(_text(x + (-4 if anchor == "end" else 4), y, bound.label, "bound-label", anchor))
+    return body
+
+
+def _scale(low: float, high: float, left: float, right: float, log: bool = False) -> Callable[[float], float]:
+    f: Callable[[float], float] = math.log10 if log else float
+    span = (f(high) - f(low)) or 1.0
+    return lambda value: left + (f(value) - f(low)) / span * (right - left)
+
+
+def _curve(block: Curve) -> str:
+    """Both axes from the data's range; a range within [0, 1] is drawn as [0, 1]."""
+    left, top, right, bottom = 48.0, 34.0, 540.0, 250.0
+    points = [point for line in block.lines for point in line.points] or [(0.0, 0.0)]
+    (x0, x1), (y0, y1) = (_range([p[axis] for p in points]) for axis in (0, 1))
+    x_of, y_of = _scale(x0, x1, left, right), _scale(y0, y1, bottom, top)
+    body = [_line(left, y_of(t), right, y_of(t), "grid") for t in ticks(y0, y1)]
+    body += [_text(left - 8, y_of(t) + 4, show(t, "number"), "axis-label", "end") for t in ticks(y0, y1)]
+    for tick in ticks(x0, x1):
+        body += _tick(x_of(tick), bottom, tick, right)
+    for x, label in block.marks:
+        anchor = "end" if x_of(x) + text_width(label, 11.5) > right else "start"
+        body += [
+            _line(x_of(x), top, x_of(x), bottom, "bound"),
+            _text(x_of(x) + (4 if anchor == "start" else -4), top - 6, label, "bound-label", anchor),
+        ]
+    for number, line in enumerate(block.lines):
+        body += _polyline(line, f"s{number % 6}", x_of, y_of)
+    body += [
+        _text((left + right) / 2, bottom + 34, block.x_label, "axis-label", "middle"),
+        _text(0, top - 18, block.y_label, "axis-label"),
+    ]
+    return _svg(block.title, right + 10, bottom + 42, body, "curve")
+
+
+def _polyline(line: Line, name: str, x_of: Callable[[float], float], y_of: Callable[[float], float]) -> list[str]:
+    """The line, and an unseen dot on each point that carries its tooltip."""
+    places = [(x_of(x), y_of(y), f"{line.name} {show(x, 'number')}: {show(y, 'number')}") for x, y in line.points]
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
+    return [
+        f'<polyline points="{path}" class="line {name}"><title>{escape(line.name)}</title></polyline>',
+        *(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7" class="dot"><title>{escape(tip)}</title></circle>'
+            for x, y, tip in places
+        ),
+    ]
+
+
+def _range(values: list[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high if high > low else low + 1)

@@ -1,0 +1,93 @@
+"""Charts: where bars stand, which side of a bound is tinted, labels that do not collide."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from jacorpus.report import svg
+from jacorpus.report.report import Bar, Bars, Curve, Histogram, Line, Series, Step, Threshold, Waterfall
+
+
+def shapes(block, name):
+    root = ElementTree.fromstring(svg.draw(block))
+    return [e for e in root.iter() if name in (e.get("class") or "").split()]
+
+
+def test_waterfall_hangs_each_loss_from_the_sum_before():
+    fall = Waterfall(
+        "w", "count", (Step("read", 100, "plain", True), Step("a", 40), Step("b", 10), Step("kept", 50, "kept", True))
+    )
+    bars = [(float(e.get("x")) - svg.START, float(e.get("width"))) for e in shapes(fall, "bar")]
+    expected = [(0, 1.0), (0.6, 0.4), (0.5, 0.1), (0, 0.5)]
+    for (x, width), (start, share) in zip(bars, expected, strict=True):
+        assert x == pytest.approx(svg.BAR * start, abs=0.02)
+        assert width == pytest.approx(svg.BAR * share, abs=0.02)
+
+
+def test_stacked_bars_fill_the_whole():
+    bars = Bars(
+        "b", "count", (Series("x", "kept"), Series("y", "dropped")), (Bar("one", (1, 3)), Bar("two", (0, 0))), True
+    )
+    widths = [float(e.get("width")) for e in shapes(bars, "bar")]
+    assert sum(widths[:2]) == pytest.approx(svg.BAR, abs=0.02)
+    assert widths[2:] == [0, 0]
+
+
+def test_long_labels_are_cut_and_kept_as_tooltips():
+    label = "とても長い理由の名前" * 6
+    drawn = svg.draw(Bars("b", "count", (Series("x"),), (Bar(label, (1,)),)))
+    assert f"<title>{label}</title>" in drawn
+    assert "…" in drawn
+
+
+def test_markup_in_labels_is_escaped():
+    drawn = svg.draw(Bars('t"<', "count", (Series("x"),), (Bar("<script>&", (1,)),)))
+    assert "<script>" not in drawn
+    ElementTree.fromstring(drawn)
+
+
+def test_bars_beyond_a_bound_are_dropped_ones():
+    bounds = (Threshold(1.0, "min", "keep ≥ 1"), Threshold(3.0, "max", "keep ≤ 3"))
+    histogram = Histogram("h", (0.0, 1.0, 2.0, 3.0, 4.0), (5, 6, 7, 8), bounds)
+    tones = [e.get("class") for e in shapes(histogram, "bar")]
+    assert tones == ["bar dropped", "bar kept", "bar kept", "bar dropped"]
+    assert len(shapes(histogram, "beyond")) == 2
+    assert len(shapes(histogram, "bound")) == 2
+
+
+def test_neighboring_bound_labels_use_two_rows():
+    bounds = (Threshold(1.0, "min", "keep ≥ 1"), Threshold(1.1, "max", "keep ≤ 1.1"))
+    labels = shapes(Histogram("h", (0.0, 1.0, 4.0), (1, 1), bounds), "bound-label")
+    assert len({e.get("y") for e in labels}) == 2
+
+
+def test_invisible_drops_turn_heights_into_roots():
+    drawn = svg.draw(Histogram("h", (0.0, 1.0, 2.0), (10_000, 2), (Threshold(1.0, "max", "keep ≤ 1"),)))
+    assert "square roots" in drawn
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_nothing_is_drawn_outside_the_picture(log):
+    bounds = (Threshold(10.0, "min", "keep ≥ 10"), Threshold(1000.0, "max", "keep ≤ 1,000"))
+    drawn = svg.draw(Histogram("h", (1.0, 10.0, 100.0, 1000.0), (1, 0, 4), bounds, log=log))
+    width = float(re.search(r'viewBox="0 0 ([\d.]+)', drawn)[1])
+    xs = [float(e.get("x", 0)) for e in ElementTree.fromstring(drawn)]
+    assert all(0 <= x <= width for x in xs)
+
+
+def test_an_empty_curve_and_empty_charts_draw():
+    for block in (
+        Curve("c", "x", "y", (Line("l", ()),)),
+        Waterfall("w", "count", ()),
+        Bars("b", "count", (Series("x"),), ()),
+        Histogram("h", (0.0, 1.0), (0,)),
+    ):
+        ElementTree.fromstring(svg.draw(block))
+
+
+def test_ticks():
+    assert svg.ticks(0, 1) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert svg.log_ticks(1, 1000) == [1, 10, 100, 1000]
+    assert svg.log_ticks(30, 300) == [50, 100, 200]
+    assert svg.ticks(3, 3) == [3]
