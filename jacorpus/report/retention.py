@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from jacorpus.report.folder import Folder
 from jacorpus.report.ledger import Ledger
-from jacorpus.report.report import Bar, Bars, Block, Column, Section, Series, Step, Table, Views, Waterfall
+from jacorpus.report.report import Bar, Bars, Block, Cell, Column, Section, Series, Step, Table, Views, Waterfall
 
 STATES = (Series("kept", "kept"), Series("dropped", "dropped"), Series("failed", "failed"))
 
