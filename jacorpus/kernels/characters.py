@@ -1,0 +1,213 @@
+"""Counts of characters: classes, head, runs and sentences of each document, in one pass over its UTF-8.
+
+Every code point has one byte in a table, its class: characters that share all their properties (hiragana and
+in the hiragana block and ...) are one class, each stop word is a class of its own. The pass fills a histogram
+of classes; the counts are sums over it. The definitions are those of `jacorpus.script`.
+
+Legend: N documents, K classes, P properties.
+"""
+
+from functools import cache
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+
+from jacorpus import script
+from jacorpus.kernels.buffers import text_buffers
+
+_CODE_POINTS = 0x110000
+_CLASSES = 64
+_SENTENCE_END, _WHITE_SPACE, _ELLIPSIS, _HEAD_KANA = 1, 2, 4, 8
+
+PROPERTIES = {
+    "hiragana_chars": script.HIRAGANA,
+    "katakana_chars": script.KATAKANA,
+    "kanji_chars": script.KANJI,
+    "japanese_chars": script.JAPANESE,
+    "hiragana_block_chars": script.HIRAGANA_BLOCK,
+    "kuten_chars": script.characters("。"),
+    "special_chars": script.SPECIAL,
+}
+"""Name of a count -> the characters it counts."""
+
+MEASURES = (
+    "chars",
+    "kana_head_chars",
+    "run_max_chars",
+    "sentences",
+    "sentence_chars",
+    "sentence_max_chars",
+    "ellipsis",
+)
+"""What the pass finds beside the classes, in the order of the kernel's columns."""
+
+
+class Classes(NamedTuple):
+    """class_of: class of each code point, uint8 [0x110000]. flags: bits that steer the pass, uint8 [K].
+
+    counts_KP: 1 where the class has the property. stops: the classes of the stop words.
+    """
+
+    class_of: np.ndarray
+    flags: np.ndarray
+    counts_KP: np.ndarray
+    stops: np.ndarray
+
+
+@cache
+def classes() -> Classes:
+    """The table, built once a process from `jacorpus.script` (some 20 ms)."""
+    marks = (script.SENTENCE_ENDS, script.WHITE_SPACE, script.ELLIPSIS_ENDS, script.HEAD_KANA)
+    sets = [*marks, *PROPERTIES.values(), *(script.characters(char) for char in script.STOP_CHARS)]
+    bits = np.zeros(_CODE_POINTS, np.int64)
+    for bit, members in enumerate(sets):
+        bits[np.fromiter(members, np.int64)] |= 1 << bit
+    kinds, class_of = np.unique(bits, return_inverse=True)
+    if len(kinds) > _CLASSES:
+        raise ValueError(f"{len(kinds)} classes of characters, at most {_CLASSES} fit")
+    has = ((kinds[:, None] >> np.arange(len(sets))) & 1).astype(np.int64)
+    has = np.pad(has, ((0, _CLASSES - len(kinds)), (0, 0)))
+    flags = (has[:, :4] * [_SENTENCE_END, _WHITE_SPACE, _ELLIPSIS, _HEAD_KANA]).sum(1).astype(np.uint8)
+    stops = has[:, 4 + len(PROPERTIES) :].argmax(0)
+    return Classes(class_of.astype(np.uint8), flags, has[:, 4 : 4 + len(PROPERTIES)], stops)
+
+
+def character_counts_naive(text: str) -> dict[str, int]:
+    """The counts of one text, straight from the definitions."""
+    sentences = script.sentences(text)
+    counts = {name: sum(ord(char) in members for char in text) for name, members in PROPERTIES.items()}
+    return counts | {
+        "chars": len(text),
+        "bytes": len(text.encode()),
+        "kana_head_chars": sum(ord(char) in script.HEAD_KANA for char in text[: script.HEAD_CHARS]),
+        "run_max_chars": max((sum(1 for _ in run) for _, run in groupby(text)), default=0),
+        "sentences": len(sentences),
+        "sentence_chars": sum(map(len, sentences)),
+        "sentence_max_chars": max(map(len, sentences), default=0),
+        "ellipsis": sum(s.strip().endswith(("・", "…")) for s in sentences),
+        "stopword_types": len(set(text) & set(script.STOP_CHARS)),
+    }
+
+
+@njit(cache=True, nogil=True, inline="always")
+def decode_at(data, i, end):
+    """(code point, bytes it takes) of the UTF-8 at data[i]; a sequence cut off by ``end`` is its first byte."""
+    first = np.uint32(data[i])
+    if first < 0x80:
+        return first, 1
+    if first >= 0xE0 and first < 0xF0 and i + 2 < end:
+        b1, b2 = np.uint32(data[i + 1] & 63), np.uint32(data[i + 2] & 63)
+        return np.uint32(np.uint32(first & 15) << np.uint32(12)) | np.uint32(b1 << np.uint32(6)) | b2, 3
+    if first >= 0xC0 and first < 0xE0 and i + 1 < end:
+        return np.uint32(np.uint32(first & 31) << np.uint32(6)) | np.uint32(data[i + 1] & 63), 2
+    if first >= 0xF0 and i + 3 < end:
+        b1, b2, b3 = np.uint32(data[i + 1] & 63), np.uint32(data[i + 2] & 63), np.uint32(data[i + 3] & 63)
+        high = np.uint32(np.uint32(first & 7) << np.uint32(18)) | np.uint32(b1 << np.uint32(12))
+        return high | np.uint32(b2 << np.uint32(6)) | b3, 4
+    return first, 1
+
+
+@njit(cache=True, nogil=True)
+def decode(data, start, end, codes):
+    """Write the code points of data[start:end] to codes (uint32, at least end - start long); their number."""
+    count = 0
+    i = start
+    while i < end:
+        code, step = decode_at(data, i, end)
+        codes[count] = code
+        count += 1
+        i += step
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _sentence_ends_in_ellipsis(kinds, flags, start, end):
+    """Is the last character of kinds[start:end] that is no white space one of the ellipsis marks?"""
+    for i in range(end - 1, start - 1, -1):
+        flag = flags[kinds[i]]
+        if not flag & _WHITE_SPACE:
+            return (flag & _ELLIPSIS) != 0
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _sentences(codes, kinds, flags, count, row):
+    """Fill the sentence measures of one document: row[3:7]. An ellipsis ends a sentence only before a line end."""
+    start = 0
+    for i in range(count + 1):
+        line_end = i == count or codes[i] == 10
+        if not line_end and not flags[kinds[i]] & _SENTENCE_END:
+            continue
+        length = i - start
+        if length > 0:
+            if line_end:
+                row[6] += _sentence_ends_in_ellipsis(kinds, flags, start, i)
+            else:
+                length += 1
+            row[3] += 1
+            row[4] += length
+            row[5] = max(row[5], length)
+        start = i + 1
+
+
+@njit(cache=True, nogil=True)
+def _longest_run(codes, count):
+    longest = 0
+    start = 0
+    for i in range(1, count + 1):
+        if i == count or codes[i] != codes[i - 1]:
+            longest = max(longest, i - start)
+            start = i
+    return longest
+
+
+@njit(cache=True, nogil=True)
+def _count(offsets, data, class_of, flags, head_chars, hist_NK, rows):
+    """Histograms and measures of all documents."""
+    documents = len(offsets) - 1
+    largest = 0
+    for d in range(documents):
+        largest = max(largest, offsets[d + 1] - offsets[d])
+    codes = np.empty(largest + 1, np.uint32)
+    kinds = np.empty(largest + 1, np.uint8)
+    even, odd = np.zeros(_CLASSES, np.int64), np.zeros(_CLASSES, np.int64)
+    for d in range(documents):
+        count = decode(data, offsets[d], offsets[d + 1], codes)
+        even[:] = 0
+        odd[:] = 0
+        for i in range(count):
+            # A damaged sequence may decode to more than Unicode holds.
+            kinds[i] = class_of[min(codes[i], np.uint32(_CODE_POINTS - 1))]
+        # Two histograms, since neighbors are often of one class and would wait for each other.
+        for i in range(0, count - 1, 2):
+            even[kinds[i]] += 1
+            odd[kinds[i + 1]] += 1
+        if count % 2:
+            even[kinds[count - 1]] += 1
+        hist_NK[d] = even + odd
+        rows[d, 0] = count
+        for i in range(min(head_chars, count)):
+            rows[d, 1] += (flags[kinds[i]] & _HEAD_KANA) != 0
+        rows[d, 2] = _longest_run(codes, count)
+        _sentences(codes, kinds, flags, count, rows[d])
+
+
+def character_counts(array: pa.Array) -> dict[str, np.ndarray]:
+    """Counts of each text of a string array: name -> int64 [N].
+
+    PROPERTIES and MEASURES name them; also ``bytes`` (of UTF-8) and ``stopword_types``. ``sentence_chars`` is
+    the sum over sentences, ``ellipsis`` the number of sentences that end in one. A null counts as an empty text.
+    """
+    offsets, data = text_buffers(array)
+    table = classes()
+    hist_NK = np.zeros((len(array), _CLASSES), np.int64)
+    rows = np.zeros((len(array), len(MEASURES)), np.int64)
+    _count(offsets, data, table.class_of, table.flags, script.HEAD_CHARS, hist_NK, rows)
+    counts = dict(zip(PROPERTIES, (hist_NK @ table.counts_KP).T, strict=True))
+    counts |= zip(MEASURES, rows.T, strict=True)
+    counts["bytes"] = np.diff(offsets)
+    counts["stopword_types"] = (hist_NK[:, table.stops] > 0).sum(1)
+    return counts
