@@ -34,9 +34,7 @@ def test_follows_the_protocol():
 
 
 def test_fields_and_meta(tmp_path: Path):
-    data = lines(
-        {"text": "東京", "url": "https://a.example/", "timestamp": "2024-05-01T00:00:00Z", "n": 1, "k": [""]}
-    )
+    data = lines({"text": "東京", "url": "https://a.example/", "timestamp": "2024-05-01T00:00:00Z", "n": 1, "k": [""]})
     chunk = read_all(Jsonl(), put(tmp_path, "a.jsonl", data))
     row = chunk.records.to_pylist()[0]
     assert chunk.records.schema == RECORD
