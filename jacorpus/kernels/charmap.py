@@ -3,9 +3,12 @@
 Most characters stay, some always become the same string, and a few (combining marks, half-width dakuten,
 vowel and final jamo) change together with what stands before them. The last kind is *joining*: such
 characters form a cluster with the one before the first of them, and a cluster is rewritten as a whole by
-an ordinary Python function, remembered per distinct cluster. All else is table look-ups on UTF-8 bytes.
+an ordinary Python function, once per distinct cluster. All else is table look-ups on UTF-8 bytes.
 
-Legend: N documents, S bytes of UTF-8, C code points that have a table entry, K clusters.
+One pass finds the *edits* (a byte range and the string that takes its place), a second copies the runs between
+them. Byte positions are unsigned: numba then leaves out the test for negative indices, four times faster.
+
+Legend: N documents, S bytes of UTF-8, C code points that have a table entry, E edits.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
+from numba import njit, uint64
 
 from jacorpus.kernels.buffers import text_array, text_buffers
 
@@ -74,130 +77,134 @@ def map_chars_naive(text: str, table: CharMap) -> str:
     return "".join(out)
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _point(data, at, lead):
-    """(code point, bytes) of the character at ``at``, whose first byte is ``lead`` >= 0x80."""
-    if lead >= 0xF0:
-        tail = ((data[at + 1] & 63) << 12) | ((data[at + 2] & 63) << 6) | (data[at + 3] & 63)
-        return ((lead & 7) << 18) | tail, 4
-    if lead >= 0xE0:
-        return ((lead & 15) << 12) | ((data[at + 1] & 63) << 6) | (data[at + 2] & 63), 3
-    return ((lead & 31) << 6) | (data[at + 1] & 63), 2
+@njit(cache=True, nogil=True)
+def _point(data, at):
+    """The code point that starts at ``at``, not ASCII."""
+    lead, point = uint64(data[at]), uint64(data[at + uint64(1)]) & uint64(63)
+    if lead < uint64(0xE0):
+        return (lead & uint64(31)) << uint64(6) | point
+    point = point << uint64(6) | uint64(data[at + uint64(2)]) & uint64(63)
+    if lead < uint64(0xF0):
+        return (lead & uint64(15)) << uint64(12) | point
+    return (lead & uint64(7)) << uint64(18) | point << uint64(6) | uint64(data[at + uint64(3)]) & uint64(63)
 
 
 @njit(cache=True, nogil=True)
-def _scan(offsets, data, action, entry, pool_offsets, growth, clusters):
-    """Fill growth int64 [N] (bytes won by replacements outside clusters), clusters int64 [N] (how many).
+def _next_start(data, at):
+    """Where the character after the one at ``at`` starts."""
+    lead = data[at]
+    return at + uint64(1 + (lead >= 0xC0) + (lead >= 0xE0) + (lead >= 0xF0))
 
-    Returns whether any document holds a character that does not stay; growth is -2**62 where none does.
+
+@njit(cache=True, nogil=True)
+def _previous_start(data, at, start):
+    """Where the character before ``at`` starts; ``start`` at the beginning of a document."""
+    if at > start:
+        at -= uint64(1)
+    while at > start and data[at] & 0xC0 == 0x80:
+        at -= uint64(1)
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _skip_kept(data, at, stop, action):
+    """The first byte from ``at`` on of a character that does not stay, or ``stop``. All the time goes here."""
+    while at < stop:
+        lead = uint64(data[at])
+        if lead < uint64(0x80):
+            at += uint64(1)
+        elif lead >> uint64(4) == uint64(14):
+            point = (lead & uint64(15)) << uint64(12) | (uint64(data[at + uint64(1)]) & uint64(63)) << uint64(6)
+            if action[point | (uint64(data[at + uint64(2)]) & uint64(63))] != 0:
+                return at
+            at += uint64(3)
+        elif action[_point(data, at)] != 0:
+            return at
+        else:
+            at = _next_start(data, at)
+    return at
+
+
+@njit(cache=True, nogil=True)
+def _fill_edits(offsets, data, action, entry, first_row, edits, edit_ends):
+    """Fill the edits of documents from first_row on; the document that found no room, or N when all are done.
+
+    (The array can't grow in here: one that is bound anew inside a loop makes the loop 50 times slower.)
     """
-    touched = False
-    for row in range(len(offsets) - 1):
-        at, stop = offsets[row], offsets[row + 1]
-        grown, found, changed = 0, 0, False
-        previous, inside = 0, False  # growth of the character before; whether in a cluster
+    found = edit_ends[first_row - 1] if first_row else 0
+    for row in range(first_row, len(offsets) - 1):
+        start, stop = uint64(offsets[row]), uint64(offsets[row + 1])
+        at = _skip_kept(data, start, stop, action)
         while at < stop:
-            lead = np.int64(data[at])
-            if lead < 0x80:
-                at += 1
-                previous, inside = 0, False
-                continue
-            point, width = _point(data, at, lead)
-            kind = action[point]
-            at += width
-            if kind == 0:
-                previous, inside = 0, False
-                continue
-            changed = True
-            if kind == 1:
-                index = entry[point]
-                previous, inside = pool_offsets[index + 1] - pool_offsets[index] - width, False
-                grown += previous
-            elif not inside:
-                grown -= previous
-                found += 1
-                previous, inside = 0, True
-        growth[row] = grown if changed else -(np.int64(1) << 62)
-        clusters[row] = found
-        touched |= changed
-    return touched
-
-
-@njit(cache=True, nogil=True)
-def _find_clusters(offsets, data, action, clusters, first, last):
-    """Fill first and last int64 [K] with the byte ranges of the clusters, in order."""
-    k = 0
-    for row in range(len(offsets) - 1):
-        if clusters[row] == 0:
-            continue
-        at, stop = offsets[row], offsets[row + 1]
-        before = at
-        while at < stop:
-            lead = np.int64(data[at])
-            point, width = (lead, 1) if lead < 0x80 else _point(data, at, lead)
-            if action[point] != 2:
-                before = at
-                at += width
-                continue
-            while at < stop and data[at] >= 0x80:
-                point, width = _point(data, at, np.int64(data[at]))
-                if action[point] != 2:
-                    break
-                at += width
-            first[k], last[k] = before, at
-            k += 1
-            before = at
-
-
-@njit(cache=True, nogil=True)
-def _write(offsets, data, action, entry, pool_offsets, pool, growth, first, last, which, sub_offsets, subs, out, ends):
-    """Fill out uint8 and ends int64 [N]; which int64 [K] says which of subs replaces each cluster."""
-    to, k = 0, 0
-    for row in range(len(offsets) - 1):
-        at, stop = offsets[row], offsets[row + 1]
-        if growth[row] == -(np.int64(1) << 62):
-            out[to : to + stop - at] = data[at:stop]
-            to += stop - at
-            ends[row] = to
-            continue
-        while at < stop:
-            if k < len(first) and at == first[k]:
-                for source in range(sub_offsets[which[k]], sub_offsets[which[k] + 1]):
-                    out[to] = subs[source]
-                    to += 1
-                at = last[k]
-                k += 1
-                continue
-            lead = np.int64(data[at])
-            if lead < 0x80:
-                out[to] = data[at]
-                at += 1
-                to += 1
-                continue
-            point, width = _point(data, at, lead)
-            if action[point] == 1:
-                for source in range(pool_offsets[entry[point]], pool_offsets[entry[point] + 1]):
-                    out[to] = pool[source]
-                    to += 1
+            point, after = _point(data, at), _next_start(data, at)
+            joins = action[point] == 2
+            if joins and at > start and found and uint64(edits[1, found - 1]) == at:
+                edits[1, found - 1], edits[2, found - 1] = after, -1
+            elif found == edits.shape[1]:
+                return row
             else:
-                for step in range(width):
-                    out[to + step] = data[at + step]
-                to += width
-            at += width
+                edits[0, found] = _previous_start(data, at, start) if joins else at
+                edits[1, found] = after
+                edits[2, found] = -1 if joins else entry[point]
+                found += 1
+            at = _skip_kept(data, after, stop, action)
+        edit_ends[row] = found
+    return len(offsets) - 1
+
+
+def _find_edits(offsets: np.ndarray, data: np.ndarray, table: CharMap):
+    """(first, last, which, edit_ends): byte ranges that change, their pool strings (-1: a cluster), all int64 [E].
+
+    edit_ends int64 [N]: edits up to and with each document.
+    """
+    documents = len(offsets) - 1
+    edit_ends = np.empty(documents, np.int64)
+    edits = np.empty((3, 1024 + len(data) // 256), np.int64)
+    done = 0
+    while (done := _fill_edits(offsets, data, table.action, table.entry, done, edits, edit_ends)) < documents:
+        edits = np.concatenate([edits, np.empty_like(edits)], axis=1)
+    found = edit_ends[-1] if documents else 0
+    first, last, which = edits[:, :found]
+    return first, last, which, edit_ends
+
+
+@njit(cache=True, nogil=True)
+def _write(offsets, data, first, last, which, edit_ends, pool_offsets, pool, out, ends):
+    """Fill out uint8 and ends int64 [N] with the edited texts."""
+    to, edit = 0, 0
+    for row in range(len(offsets) - 1):
+        at = offsets[row]
+        while edit < edit_ends[row]:
+            for source in range(uint64(at), uint64(first[edit])):
+                out[uint64(to)] = data[source]
+                to += 1
+            for source in range(uint64(pool_offsets[which[edit]]), uint64(pool_offsets[which[edit] + 1])):
+                out[uint64(to)] = pool[source]
+                to += 1
+            at = last[edit]
+            edit += 1
+        rest = offsets[row + 1] - at
+        out[to : to + rest] = data[at : offsets[row + 1]]
+        to += rest
         ends[row] = to
 
 
-def _rewrite(data: np.ndarray, first: np.ndarray, last: np.ndarray, table: CharMap):
-    """(which [K], sub_offsets, subs): the distinct rewritten clusters and which one each cluster takes."""
-    raw = data.tobytes() if len(first) > 10_000 else data
-    seen: dict[bytes, int] = {}
-    which = np.empty(len(first), np.int64)
-    for k, (start, stop) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        which[k] = seen.setdefault(bytes(raw[start:stop]), len(seen))
-    rewritten = [table.cluster(piece.decode()).encode() for piece in seen]
-    sub_offsets = np.zeros(len(rewritten) + 1, np.int64)
-    np.cumsum([len(piece) for piece in rewritten], out=sub_offsets[1:])
-    return which, sub_offsets, np.frombuffer(b"".join(rewritten) or b"\0", np.uint8)
+def _resolve_clusters(data: np.ndarray, first: np.ndarray, last: np.ndarray, which: np.ndarray, table: CharMap):
+    """(which [E], pool_offsets, pool): clusters rewritten and added to the table's pool, each distinct one once."""
+    clusters = np.flatnonzero(which < 0)
+    raw = memoryview(data)  # type: ignore[arg-type]
+    pieces: dict[bytes, int] = {}
+    next_entry = len(table.pool_offsets) - 1
+    numbers = [
+        pieces.setdefault(bytes(raw[start:stop]), next_entry + len(pieces))
+        for start, stop in zip(first[clusters].tolist(), last[clusters].tolist(), strict=True)
+    ]
+    which = which.copy()
+    which[clusters] = numbers
+    rewritten = [table.cluster(piece.decode()).encode() for piece in pieces]
+    ends = table.pool_offsets[-1] + np.cumsum([len(piece) for piece in rewritten], dtype=np.int64)
+    pool = np.concatenate([table.pool[: table.pool_offsets[-1]], np.frombuffer(b"".join(rewritten), np.uint8)])
+    return which, np.concatenate([table.pool_offsets, ends]), pool
 
 
 def map_chars(array: pa.Array, table: CharMap) -> pa.Array:
@@ -206,18 +213,12 @@ def map_chars(array: pa.Array, table: CharMap) -> pa.Array:
     The same array comes back, uncopied, when nothing in it changes and it has no nulls.
     """
     offsets, data = text_buffers(array)
-    count = len(offsets) - 1
-    growth, clusters = np.empty(count, np.int64), np.empty(count, np.int64)
-    if not _scan(offsets, data, table.action, table.entry, table.pool_offsets, growth, clusters):
+    first, last, which, edit_ends = _find_edits(offsets, data, table)
+    if not len(first):
         same = pa.types.is_large_string(array.type) and not array.null_count
         return array if same else text_array(offsets, data)
-    first, last = np.empty((2, int(clusters.sum())), np.int64)
-    if len(first):
-        _find_clusters(offsets, data, table.action, clusters, first, last)
-    which, sub_offsets, subs = _rewrite(data, first, last, table)
-    size = int(offsets[-1] - offsets[0]) + int(growth[growth > -(1 << 62)].sum())
-    size += int((sub_offsets[which + 1] - sub_offsets[which] - last + first).sum())
-    out, new_offsets = np.empty(size, np.uint8), np.zeros(count + 1, np.int64)
-    _write(offsets, data, table.action, table.entry, table.pool_offsets, table.pool, growth, first, last, which,
-           sub_offsets, subs, out, new_offsets[1:])  # fmt: skip
+    which, pool_offsets, pool = _resolve_clusters(data, first, last, which, table)
+    size = offsets[-1] - offsets[0] + (pool_offsets[which + 1] - pool_offsets[which] - last + first).sum()
+    out, new_offsets = np.empty(int(size), np.uint8), np.zeros(len(offsets), np.int64)
+    _write(offsets, data, first, last, which, edit_ends, pool_offsets, pool, out, new_offsets[1:])
     return text_array(new_offsets, out)
