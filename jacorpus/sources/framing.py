@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
+from jacorpus.errors import InputError
 from jacorpus.sources import compression
 from jacorpus.sources.compression import Corrupt, Damaged, Kind, Truncated
 from jacorpus.sources.jsonl import too_long
@@ -124,7 +125,7 @@ class Archive:
 
     def _set_kind(self, kind: Kind) -> None:
         if kind in ("bz2", "xz"):
-            raise ValueError(f"a web archive is plain, gzip or zstd; this one is {kind}: unpack it first")
+            raise InputError(f"a web archive is plain, gzip or zstd; this one is {kind}: unpack it first")
         self._kind = kind
         self._dictionary = self._read_dictionary() if kind == "zst" else None
         self._magic = _GZIP if kind == "gz" else _ZSTD

@@ -113,7 +113,12 @@ def take_fields(values: dict[str, Any], url: str, timestamp: str) -> tuple[str |
     seconds = parse_timestamp(values.get(timestamp))
     if seconds is not None:
         del values[timestamp]
-    return address, seconds, orjson.dumps(values).decode() if values else None
+    return address, seconds, orjson.dumps(values, default=_plain).decode() if values else None
+
+
+def _plain(value: object) -> object:
+    """How a table's value that JSON does not know is written."""
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 @dataclass

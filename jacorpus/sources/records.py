@@ -78,6 +78,11 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
+def nothing() -> pa.RecordBatch:
+    """No records."""
+    return pa.RecordBatch.from_pylist([], schema=RECORD)
+
+
 def slices(chunk: Chunk) -> list[Chunk]:
     """A chunk of any size as chunks within CHUNK_ROWS and about CHUNK_BYTES; losses and counts go with the first."""
     batch = chunk.records
