@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jacorpus.manifest import load_manifest
 from jacorpus.report import duplicates, excerpts
-from jacorpus.report.excerpts import Texts
+from jacorpus.report.excerpts import Texts, keeps
 from jacorpus.report.folder import Folder
-from jacorpus.report.histograms import Wanted, count_names, histograms
+from jacorpus.report.histograms import Wanted, histograms
 from jacorpus.report.ledger import Ledger, read_ledger
+from jacorpus.report.names import Named, count_names
 from jacorpus.report.report import (
     Block,
     Cell,
@@ -30,6 +32,7 @@ from jacorpus.report.report import (
 from jacorpus.report.retention import retention
 from jacorpus.rules.rule import Rule
 
+NAMES = 20  # rows of a table of names
 EACH = 4  # documents shown a reason
 CLUSTERS, MEMBERS = 6, 3  # clusters shown a dedup stage, duplicates shown a cluster
 
@@ -38,9 +41,9 @@ def corpus_report(out: Path, texts: Texts | None = None) -> Report:
     """The whole report of a finished output folder.
 
     texts: gives the measured text of ids, where the run kept it; without it dropped documents are listed without
-    their passage. Raises OSError or KeyError when the folder is no finished output.
+    their passage. Raises JacorpusError when no run finished in the folder.
     """
-    folder = Folder(out, json.loads((out / "manifest.json").read_text("utf-8")))
+    folder = Folder(out, load_manifest(out))
     ledger = read_ledger(folder.parts("audit"), EACH, folder.dropping)
     sections = [
         _overview(folder),
@@ -50,7 +53,7 @@ def corpus_report(out: Path, texts: Texts | None = None) -> Report:
         Section("documents", "Documents", _documents(folder, ledger, texts)),
         Section("duplicates", "Duplicates", _duplicates(folder, texts)),
         Section("failures", "Failed records", tuple(excerpts.failures(ledger, folder.fates()))),
-        Section("languages", "Languages and charsets", _names(folder)),
+        Section("languages", "Languages, charsets, sites", _names(folder)),
         Section("privacy", "Privacy and benchmarks", _privacy(folder)),
         Section("recipe", "Stages", _stages(folder)),
         Section("run", "This run", _run(out)),
@@ -118,35 +121,20 @@ def _thresholds(folder: Folder) -> tuple[Block, ...]:
 
 def _rules(folder: Folder, ledger: Ledger) -> tuple[Block, ...]:
     """Every rule of the resolved recipe, those not in force included."""
-    first = {fate[1:]: number for fate, number in folder.fates() if fate[0] == "dropped"}
     titles = ("reason", "signal", "keeps", "stage", "domains", "in force")
-    columns = (
-        *(Column(title) for title in titles),
-        Column("fail", "count"),
-        Column("fail it alone", "count"),
-        Column("dropped by it", "count"),
-    )
+    numbers = ("beyond it", "beyond it alone", "dropped by it")
     rows: list[tuple[Cell, ...]] = []
     for listed, rule in zip(folder.manifest["rules"], folder.rules, strict=True):
-        number = listed["index"]
+        i = listed["index"]
         force = "no: not measured" if not listed["active"] else f"recorded, tier {rule.tier}" if rule.tier else "yes"
-        counts = ledger.failing[number], ledger.alone[number], first.pop((rule.stage, rule.reason), None)
-        domains = ", ".join(rule.domains or ("all",))
-        rows.append(
-            (
-                rule.reason,
-                rule.signal,
-                rule.describe(),
-                rule.stage,
-                domains,
-                force,
-                *(counts if number in folder.dropping else (counts[0], None, None)),
-            )
-        )
+        texts = (rule.reason, rule.signal, keeps(rule), rule.stage, ", ".join(rule.domains or ("all",)), force)
+        drops = (ledger.alone[i], ledger.first[i]) if i in folder.dropping else (None, None)
+        rows.append((*texts, ledger.failing[i] if listed["active"] else None, *drops))
     note = (
-        "Fail: beyond the bound, whatever else. Alone: no other rule would drop it. "
-        "Dropped by it: its first reason; rules that share a reason share the number, shown once."
+        "Beyond it: documents outside the bound, whatever else they fail. Alone: no other rule would drop them. "
+        "Dropped by it: it was the first to object."
     )
+    columns = *(Column(title) for title in titles), *(Column(title, "count") for title in numbers)
     return (Table("All rules", columns, tuple(rows), note),) if rows else ()
 
 
@@ -176,47 +164,44 @@ def _duplicates(folder: Folder, texts: Texts | None) -> tuple[Block, ...]:
 
 
 def _names(folder: Folder) -> tuple[Block, ...]:
-    """A table for each signal that is a name: language, charset, and what else there is."""
+    """A table for each signal that is a name: language, charset, host, and what else there is."""
     tables = []
-    for name, counts in sorted(count_names(folder.parts("signals")).items()):
-        total = sum(documents for documents, _ in counts.values()) or 1
-        ordered = sorted(counts.items(), key=lambda item: (-item[1][0], item[0]))
-        rows = [(value or "(unknown)", documents, documents / total, size) for value, (documents, size) in ordered[:20]]
-        rest = ordered[20:]
-        if rest:
-            documents, size = (sum(counts[i] for _, counts in rest) for i in (0, 1))
-            rows.append((f"{len(rest):,} others", documents, documents / total, size))
-        tables.append(
-            Table(
-                name,
-                (Column("name"), Column("documents", "count"), Column("share", "share"), Column("text", "bytes")),
-                tuple(rows),
-            )
+    for name, counts in sorted(count_names(folder.parts("signals"), folder.parts("audit")).items()):
+        total = sum(count.documents for count in counts.values()) or 1
+        ordered = sorted(counts.items(), key=lambda item: (-item[1].documents, item[0]))
+        rows = [(value or "(unknown)", count) for value, count in ordered[:NAMES]]
+        if ordered[NAMES:]:
+            rows.append((f"{len(ordered) - NAMES:,} others", sum((c for _, c in ordered[NAMES:]), Named())))
+        columns = (
+            Column(name),
+            Column("documents", "count"),
+            Column("share", "share"),
+            Column("text", "bytes"),
+            Column("kept", "count"),
+            Column("kept share", "share"),
         )
+        cells = tuple((v, c.documents, c.documents / total, c.bytes, c.kept, c.kept / c.documents) for v, c in rows)
+        tables.append(Table("", columns, cells))
     return tuple(tables)
 
 
 def _privacy(folder: Folder) -> tuple[Block, ...]:
     """Redactions by kind, and documents that hold a benchmark's text."""
-    blocks: list[Block] = []
-    redactions = folder.manifest.get("redactions") or {}
-    if redactions:
-        rows = tuple(sorted(redactions.items(), key=lambda item: (-item[1], item[0])))
-        blocks.append(Table("Redacted in the kept text", (Column("kind"), Column("places", "count")), rows))
     uses = {stage["label"]: str(stage["use"]) for stage in folder.manifest["stages"]}
-    hits = [
-        (stage, reason, n)
-        for (state, stage, reason), n in folder.fates()
-        if state == "dropped" and uses.get(stage, "").startswith("decontaminate")
-    ]
+    blocks: list[Block] = []
+    written = folder.manifest.get("written", {})
+    redacted = [(name, n) for name, n in written.items() if uses.get(name.split(".")[0], "").startswith("redact.")]
+    if redacted:
+        rows = tuple(sorted(redacted, key=lambda item: (-item[1], item[0])))
+        blocks.append(Table("Redacted in the kept text", (Column("kind"), Column("places", "count")), rows))
+    hits = tuple(
+        (stage, reason, number)
+        for (state, stage, reason), number in folder.fates()
+        if state == "dropped" and uses.get(stage, "").startswith("decontaminate.")
+    )
     if hits:
-        blocks.append(
-            Table(
-                "Documents that hold a benchmark's text",
-                (Column("stage"), Column("reason"), Column("dropped", "count")),
-                tuple(hits),
-            )
-        )
+        columns = Column("stage"), Column("reason"), Column("dropped", "count")
+        blocks.append(Table("Documents that hold a benchmark's text", columns, hits))
     return tuple(blocks)
 
 
@@ -241,29 +226,18 @@ def _run(out: Path) -> tuple[Block, ...]:
     if not path.is_file():
         return ()
     run = json.loads(path.read_text("utf-8"))
-    columns = (
-        Column("phase"),
-        Column("tasks", "count"),
-        Column("reused", "count"),
-        Column("wall time", "s"),
-        Column("CPU time", "s"),
-        Column("bytes", "bytes"),
-        Column("per wall second", "bytes/s"),
-        Column("per CPU second", "bytes/s"),
-    )
-    rows = tuple(
+    phases = run.get("phases", [])
+    clocks = [name for name in ("wall", "cpu") if any(f"{name}_s" in phase for phase in phases)]
+    columns = [Column("phase"), Column("tasks", "count"), Column("reused", "count"), Column("bytes", "bytes")]
+    for name in clocks:
+        columns += [Column(f"{name} time", "s"), Column(f"per {name} second", "bytes/s")]
+    rows = [
         (
-            p["kind"],
-            p["tasks"],
-            p["reused"],
-            p["wall_s"],
-            p["cpu_s"],
-            p["bytes"],
-            _rate(p["bytes"], p["wall_s"]),
-            _rate(p["bytes"], p["cpu_s"]),
+            *(phase[name] for name in ("kind", "tasks", "reused", "bytes")),
+            *(cell for name in clocks for cell in _clock(phase["bytes"], phase.get(f"{name}_s"))),
         )
-        for p in run.get("phases", [])
-    )
+        for phase in phases
+    ]
     facts = [("started", run.get("started")), ("finished", run.get("finished")), ("host", run.get("host"))]
     facts += [("workers", run.get("workers")), ("engine", run.get("engine")), *sorted(run.get("versions", {}).items())]
     about = Table(
@@ -271,8 +245,10 @@ def _run(out: Path) -> tuple[Block, ...]:
         (Column("what"), Column("value")),
         tuple((name, str(value)) for name, value in facts if value is not None),
     )
-    return Table("Phases", columns, rows, "What was reused took no time; these numbers change from run to run."), about
+    note = "Work found done is reused and takes no time. These numbers change from run to run."
+    return Table("Phases", tuple(columns), tuple(rows), note), about
 
 
-def _rate(size: float, seconds: float) -> float | None:
-    return size / seconds if size and seconds > 0 else None
+def _clock(size: int, seconds: float | None) -> tuple[Cell, Cell]:
+    """Seconds, and bytes a second."""
+    return seconds, size / seconds if size and seconds else None

@@ -35,26 +35,27 @@ def summary(dedup: Sequence[dict[str, Any]]) -> Table:
 
 
 def curves(dedup: Sequence[dict[str, Any]], stages: Sequence[dict[str, Any]]) -> list[Curve]:
-    """The chance that a pair of a given similarity is found, for stages that state it."""
-    thresholds = {stage["label"]: stage.get("options", {}).get("threshold") for stage in stages}
-    made = []
-    for one in dedup:
-        if not one.get("curve"):
-            continue
-        threshold = thresholds.get(one["label"])
-        marks = ((float(threshold), f"threshold {threshold:g}"),) if threshold else ()
-        line = Line(one["label"], tuple((float(s), float(p)) for s, p in one["curve"]))
-        made.append(
-            Curve(
-                f"{one['label']}: chance that a pair becomes a candidate",
-                "Jaccard similarity of the pair",
-                "probability",
-                (line,),
-                marks,
-                one.get("estimate", ""),
-            )
-        )
-    return made
+    """The chance that a pair of a given similarity is found, for stages that look for near duplicates."""
+    minhash = {stage["label"]: stage["options"] for stage in stages if stage["use"] == "dedup.minhash"}
+    return [_curve(one, minhash[one["label"]]) for one in dedup if one["label"] in minhash]
+
+
+def _curve(one: dict[str, Any], options: dict[str, Any]) -> Curve:
+    from jacorpus.dedup.bands import detection
+    from jacorpus.dedup.minhash import Minhash
+
+    stage = Minhash(**options)
+    bands, rows = stage.shape()
+    grid = [i / 50 for i in range(51)]
+    line = Line(f"{bands} bands of {rows} rows", tuple((s, float(detection(s, bands, rows))) for s in grid))
+    return Curve(
+        f"{one['label']}: chance that a pair is looked at",
+        "Jaccard similarity of the pair",
+        "probability",
+        (line,),
+        ((stage.threshold, f"kept apart below {stage.threshold:g}"),),
+        one.get("estimate", ""),
+    )
 
 
 def sizes(path: Path, label: str) -> Bars:
@@ -80,7 +81,7 @@ def _range(low: int, high: int | None) -> str:
     return f"{low:,} or more" if high is None else str(low) if low == high else f"{low} to {high}"
 
 
-def _batches(path: Path, columns: list[str]):
+def _batches(path: Path, columns: list[str]) -> list[pa.RecordBatch]:
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     return table.select(columns).to_batches(max_chunksize=1 << 17)
 
@@ -144,4 +145,4 @@ def _cluster(label: str, size: int, rows: list[dict[str, Any]], texts: dict[byte
         same = text is not None and text == other and row["id"] != against
         shown.append(Excerpt("duplicate, the same text" if same else "duplicate", tuple(facts), pieces, "dropped"))
     note = "" if keeper else "No member survived the rules, so none is kept; the others are compared with the first."
-    return Excerpts(f"{label} · {size:,} documents", tuple(shown), size, "plain", note)
+    return Excerpts(f"{label} · {size:,} documents", tuple(shown), None, "plain", note)

@@ -18,6 +18,11 @@ Texts: TypeAlias = Callable[[list[bytes]], dict[bytes, str]]
 SHARDS_OPENED = 8  # a domain; one batch of each is read
 
 
+def keeps(rule: Rule) -> str:
+    """What a rule keeps: ``≥ 400``, ``in ja, en``."""
+    return rule.describe().replace(">=", "≥").replace("<=", "≤")
+
+
 def dropped(
     ledger: Ledger, fates: Sequence[tuple[Fate, int]], rules: Sequence[Rule], texts: Texts | None
 ) -> list[Excerpts]:
@@ -107,7 +112,7 @@ def _dropped(row: dict[str, Any], rule: Rule | None, texts: dict[bytes, str]) ->
     facts = [("id", row["id"].hex()), ("domain", row["domain"])]
     if rule is not None:
         value = "" if row["value"] is None else f" {show(row['value'], 'number')}"
-        facts.insert(0, (rule.signal + value, f"not {rule.describe()}"))
+        facts.insert(0, (rule.signal + value, f"not {keeps(rule)}"))
     elif row["value"] is not None:
         facts.insert(0, ("value", show(row["value"], "number")))
     if row["kept_id"]:

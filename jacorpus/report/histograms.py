@@ -112,34 +112,8 @@ def choose_edges(values: np.ndarray, thresholds: Sequence[Threshold], whole: boo
     return Edges(10.0**grid if log else grid, closed, log)
 
 
-def count_names(parts: Sequence[Path], most: int = 10_000) -> dict[str, dict[str, tuple[int, int]]]:
-    """For each column of names: name -> (documents, bytes). Columns of over ``most`` names are left out."""
-    found: dict[str, dict[str, tuple[int, int]]] = {}
-    for path in parts:
-        table = _open(path)
-        for field in table.schema:
-            if field.name in ("id", "domain") or not _is_name(field.type) or len(found.get(field.name, {})) > most:
-                continue
-            column = table[field.name].cast(pa.string())
-            groups = (
-                pa.table({"name": column, "bytes": table["bytes"]})
-                .group_by("name")
-                .aggregate([("bytes", "sum"), ("bytes", "count")])
-            )
-            sums = found.setdefault(field.name, {})
-            for row in groups.to_pylist():
-                documents, size = sums.get(row["name"] or "", (0, 0))
-                sums[row["name"] or ""] = documents + row["bytes_count"], size + (row["bytes_sum"] or 0)
-    return {name: counts for name, counts in found.items() if len(counts) <= most}
-
-
 def _open(path: Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
-def _is_name(type: pa.DataType) -> bool:
-    value = type.value_type if pa.types.is_dictionary(type) else type
-    return pa.types.is_string(value) or pa.types.is_large_string(value)
 
 
 def _numeric(parts: Sequence[Path]) -> dict[str, bool]:

@@ -35,12 +35,17 @@ _COLUMNS = (
 
 @dataclass
 class Ledger:
-    """drawn: fate -> rows of the audit as dicts, each with its ``draw``. alone: rule -> documents that fail it and no
-    other dropping rule. failing: rule -> documents that fail it. files: (domain, file, state) -> documents."""
+    """What was counted and drawn.
+
+    drawn: fate -> rows of the audit as dicts, each with its ``draw``. Rule -> documents: failing it; failing it
+    and no other dropping rule (``alone``); dropped by it before any other (``first``). files: (domain, file,
+    state) -> documents.
+    """
 
     drawn: dict[Fate, list[dict[str, Any]]] = field(default_factory=dict)
     alone: Counter[int] = field(default_factory=Counter)
     failing: Counter[int] = field(default_factory=Counter)
+    first: Counter[int] = field(default_factory=Counter)
     files: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
 
@@ -86,8 +91,10 @@ def _read_batch(ledger: Ledger, batch: pa.RecordBatch, each: int, dropping: froz
         for rule in failed:
             ledger.failing[rule] += value["counts"]
         drops = dropping.intersection(failed)
+        if drops:
+            ledger.first[min(drops)] += value["counts"]
         if len(drops) == 1:
-            ledger.alone.update(dict.fromkeys(drops, value["counts"]))
+            ledger.alone[min(drops)] += value["counts"]
 
 
 def _fates(batch: pa.RecordBatch) -> tuple[np.ndarray, dict[int, Fate]]:

@@ -69,7 +69,7 @@ def as_table(block: Bars | Waterfall | Histogram | Curve) -> tuple[tuple[Column,
 
 
 def _titled(title: str, note: str, lines: list[str]) -> list[str]:
-    return [f"**{title}**", "", *lines, *([note, ""] if note else [])]
+    return [*([f"**{title}**", ""] if title else []), *lines, *([note, ""] if note else [])]
 
 
 def _table(columns: tuple[Column, ...], rows) -> list[str]:

@@ -18,7 +18,7 @@ for (const tab of document.querySelectorAll(".tabs > button")) {
 }
 
 for (const filter of document.querySelectorAll(".filter")) {
-  const groups = [...filter.parentElement.querySelectorAll("details.excerpts")];
+  const groups = [...filter.nextElementSibling.querySelectorAll("details.excerpts")];
   const output = filter.querySelector("output");
   const button = filter.querySelector("button");
   filter.querySelector("input").addEventListener("input", (event) => {

@@ -20,6 +20,7 @@ LOOKED_AT = 20_000  # characters of a text that are searched
 SHOWN = 600  # characters shown
 _SENTENCE = re.compile(r"[^。．！？!?\n]+[。．！？!?]?")
 _TOKEN = re.compile(r"[A-Za-z0-9]+|[ぁ-ゖ]+|[ァ-ヺー]+|[々〇㐀-鿿豈-﫿]+|\s+|.", re.DOTALL)
+_KATAKANA = "[ァ-ヺー]"
 _FOREIGN = re.compile(r"[^\s、，。．！？ぁ-ゖァ-ヺー々〇〻㐀-鿿豈-﫿\U00020000-\U0003ffff]{2,}")
 
 
@@ -183,18 +184,27 @@ def _foreign(text: str, _: int) -> Iterator[Span]:
 
 
 def _keyword_hits(text: str, keywords: Sequence[str]) -> Iterator[Span]:
-    pattern = "|".join(re.escape(word) for word in sorted(keywords, key=len, reverse=True) if word)
-    return (match.span() for match in re.finditer(pattern, text)) if pattern else iter(())
+    """Longest words first; a word of katakana alone counts only where it is a whole run of katakana."""
+    ordered = sorted((word for word in keywords if word), key=lambda word: (-len(word), word))
+    patterns = (
+        f"(?<!{_KATAKANA}){w}(?!{_KATAKANA})" if re.fullmatch(f"{_KATAKANA}+", w) else re.escape(w) for w in ordered
+    )
+    return (match.span() for match in re.finditer("|".join(patterns), text)) if ordered else iter(())
 
 
 _FINDERS: tuple[tuple[str, Callable[[str, int], Iterable[Span]]], ...] = (
     (r"dup_(?:line|paragraph)", _repeated_lines),
     (r"dup_sentence", _repeated_sentences),
-    (r"dup_(?:word_)?(\d+)", _repeated_ngrams),
-    (r"top_(?:word_)?(\d+)", _top_ngram),
+    (r"dup_(\d+)_word", lambda text, n: _repeated_ngrams(text, 2 * n)),  # a word is about two characters
+    (r"top_(\d+)_word", lambda text, n: _top_ngram(text, 2 * n)),
+    (r"dup_(\d+)", _repeated_ngrams),
+    (r"top_(\d+)", _top_ngram),
     (r"repetition", _repeated_ngrams),
     (r"zlib|lz4|compress", lambda text, _: _repeated_ngrams(text, 10)),
     (r"run_max", _longest_run),
+    (r"kana_head", lambda text, _: [(0, 50)]),
+    (r"replacements", _matches("\ufffd+")),
+    (r"symbol_word", _matches(r"[#＃…]+|\.\.\.")),
     (r"sentence_(?:max|mean)", _longest_sentence),
     (r"kuten_gap", _longest_match(r"[^。]+")),
     (r"ellipsis_line", _matches(r"^.*(?:…|\.\.\.)$")),
@@ -206,4 +216,4 @@ _FINDERS: tuple[tuple[str, Callable[[str, int], Iterable[Span]]], ...] = (
     (r"special", _matches(r"[!-/:-@\[-`{-~ 　■-◿☀-➿\U0001f300-\U0001faff]{2,}")),
     (r"japanese|hiragana|^lang|label|^ja$", _foreign),
 )
-"""Column name -> what to mark, first match wins. A group of digits is the finder's n."""
+"""Column name -> what to mark, first match wins. Digits in the pattern's group are the finder's n."""

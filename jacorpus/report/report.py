@@ -248,7 +248,7 @@ class Report:
             css=Markup((here / "page.css").read_text(encoding="utf-8")),
             js=Markup((here / "page.js").read_text(encoding="utf-8")),
         )
-        page.filters.update(kind=_kind, runs=_runs)
+        page.filters["runs"] = _runs
         return page.get_template("page.html").render(report=self)
 
 
@@ -308,9 +308,9 @@ def _kind(block: Block) -> str:
     return type(block).__name__.lower()
 
 
-def _runs(blocks: tuple[Block, ...]) -> list[tuple[bool, list[Block]]]:
-    """Neighboring histograms together: the page sets them in a grid."""
-    return [(small, list(run)) for small, run in groupby(blocks, lambda block: isinstance(block, Histogram))]
+def _runs(blocks: tuple[Block, ...]) -> list[tuple[str, list[Block]]]:
+    """Neighbors of one kind together: the page sets histograms in a grid and puts a filter over excerpts."""
+    return [(name, list(run)) for name, run in groupby(blocks, _kind)]
 
 
 def _plain(value: Any) -> Any:

@@ -6,15 +6,15 @@ screen readers, every mark a tooltip (``<title>``). Lengths are user units of th
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 from jacorpus.report.report import Bars, Curve, Histogram, Line, Threshold, Tone, Waterfall, show
 
-LABEL, VALUE, SHARE, BAR = 226, 92, 62, 548  # columns of a row: label, value, its share, bar
-START = LABEL + VALUE + SHARE + 18  # where bars begin
-WIDTH = START + BAR
-ROW = 25
+ROW = 25  # height of a row of bars
+WIDTH = 946.0  # of a chart of rows
+WIDEST_LABEL = 250.0
 
 
 def draw(block: Waterfall | Bars | Histogram | Curve) -> str:
@@ -90,39 +90,53 @@ def _line(x1: float, y1: float, x2: float, y2: float, name: str) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" class="{name}"/>'
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """Right ends of a row's label, value and share; bars take the rest of the width."""
+
+    label: float
+    value: float
+    share: float
+
+    @property
+    def start(self) -> float:
+        return self.share + 18
+
+    def x(self, fraction: float) -> float:
+        return self.start + fraction * (WIDTH - self.start)
+
+    def texts(self, y: float, label: str, value: str, share: str = "", strong: str = "") -> list[str]:
+        """The row's three texts on the base line y."""
+        return [
+            _text(0, y, _short(label, self.label), f"label {strong}", full=label),
+            _text(self.value, y, value, f"value {strong}", "end"),
+            *([_text(self.share, y, share, "share", "end")] if share else []),
+        ]
+
+
+def _columns(labels: Iterable[str], values: Iterable[str], shares: bool = True) -> _Columns:
+    label = min(max(map(text_width, labels), default=0) + 8, WIDEST_LABEL)
+    value = label + max(map(text_width, values), default=0) + 24
+    return _Columns(label, value, value + (66 if shares else 0))
+
+
 def _waterfall(block: Waterfall) -> str:
     """Totals start at the axis; each loss starts where the sum before it ended."""
     whole = max((step.value for step in block.steps if step.total), default=0) or 1
+    values = [("" if step.total else "−") + show(step.value, block.unit) for step in block.steps]
+    columns = _columns((step.label for step in block.steps), values)
     body, level = [], 0.0
-    for row, step in enumerate(block.steps):
-        y = row * ROW
+    for row, (step, value) in enumerate(zip(block.steps, values, strict=True)):
+        y, share = row * ROW, show(step.value / whole, "share")
         before, level = (0.0, step.value) if step.total else (level, level - step.value)
-        left, right = sorted((before, level))
-        x, width = START + BAR * left / whole, max(BAR * (right - left) / whole, 1.5)
-        share, sign = step.value / whole, "" if step.total else "−"
-        tip = f"{step.label}: {show(step.value, block.unit)}, {show(share, 'share')}" + (
-            f". {step.note}" if step.note else ""
-        )
-        if row:
-            body.append(
-                _line(START + BAR * before / whole, y - 5.5, START + BAR * before / whole, y + 5.5, "joint")
-                if not step.total
-                else ""
-            )
+        left, right = columns.x(min(before, level) / whole), columns.x(max(before, level) / whole)
+        tip = f"{step.label}: {value}, {share}" + (f" ({step.note})" if step.note else "")
         body.append(_rect(0, y, WIDTH, ROW, "hover", tip))
-        body.append(
-            _text(0, y + 17, _short(step.label, LABEL - 14), "label strong" if step.total else "label", full=step.label)
-        )
-        body.append(_rect(x, y + 5, width, ROW - 10, f"bar {step.tone}", tip, 2))
-        body += _values(y + 17, sign + show(step.value, block.unit), show(share, "share"), step.total)
+        if row and not step.total:
+            body.append(_line(right, y - 5.5, right, y + 5.5, "joint"))
+        body.append(_rect(left, y + 5, max(right - left, 1.5), ROW - 10, f"bar {step.tone}", tip, 2))
+        body += columns.texts(y + 17, step.label, value, share, "strong" if step.total else "")
     return _svg(block.title, WIDTH, len(block.steps) * ROW, body, "rows")
-
-
-def _values(y: float, value: str, share: str, strong: bool = False) -> list[str]:
-    return [
-        _text(LABEL + VALUE, y, value, "value strong" if strong else "value", "end"),
-        _text(LABEL + VALUE + SHARE, y, share, "share", "end"),
-    ]
 
 
 def _bars(block: Bars) -> str:
@@ -130,42 +144,36 @@ def _bars(block: Bars) -> str:
 
 
 def _stacked(block: Bars) -> str:
-    """Each row filled to the whole; at the right its sum and the share of the first series."""
+    """Each row filled to the whole; beside it its sum and the share of the first series."""
+    values = [show(sum(bar.values), block.unit) for bar in block.bars]
+    columns = _columns((bar.label for bar in block.bars), values)
     body = []
-    for row, bar in enumerate(block.bars):
-        y, x, whole = row * ROW, float(START), sum(bar.values) or 1
-        body.append(_text(0, y + 17, _short(bar.label, LABEL - 14), "label", full=bar.label))
+    for row, (bar, sum_text) in enumerate(zip(block.bars, values, strict=True)):
+        y, at, whole = row * ROW, 0.0, sum(bar.values) or 1
         for number, (series, value) in enumerate(zip(block.series, bar.values, strict=True)):
             tip = f"{bar.label}, {series.name}: {show(value, block.unit)}, {show(value / whole, 'share')}"
-            body.append(_rect(x, y + 5, BAR * value / whole, ROW - 10, f"bar {_color(series.tone, number)}", tip))
-            x += BAR * value / whole
-        body += _values(y + 17, show(sum(bar.values), block.unit), show(bar.values[0] / whole, "share"))
+            left, right = columns.x(at / whole), columns.x((at + value) / whole)
+            body.append(_rect(left, y + 5, right - left, ROW - 10, f"bar {_color(series.tone, number)}", tip))
+            at += value
+        body += columns.texts(y + 17, bar.label, sum_text, show(bar.values[0] / whole, "share"))
     return _svg(block.title, WIDTH, len(block.bars) * ROW, body, "rows")
 
 
 def _grouped(block: Bars) -> str:
     """One row a label, one bar a series within it, all to one scale."""
     whole = max((value for bar in block.bars for value in bar.values), default=0) or 1
-    thick, body, y = (ROW - 10 if len(block.series) == 1 else 11), [], 0.0
+    texts = (show(value, block.unit) for bar in block.bars for value in bar.values)
+    columns = _columns((bar.label for bar in block.bars), texts, shares=False)
+    thick, body, y = (ROW - 10 if len(block.series) == 1 else 12), [], 0.0
     for bar in block.bars:
         height = max(ROW, len(block.series) * (thick + 2) + 10)
-        body.append(_rect(0, y, WIDTH, height, "hover", f"{bar.label}. {bar.note}" if bar.note else bar.label))
-        body.append(_text(0, y + 17, _short(bar.label, LABEL - 14), "label", full=bar.label))
+        body.append(_rect(0, y, WIDTH, height, "hover", f"{bar.label} ({bar.note})" if bar.note else bar.label))
         for number, (series, value) in enumerate(zip(block.series, bar.values, strict=True)):
-            top = y + 5 + number * (thick + 2)
+            top, right = y + 5 + number * (thick + 2), columns.x(value / whole)
             tip = f"{bar.label}, {series.name}: {show(value, block.unit)}"
-            body.append(
-                _rect(
-                    START,
-                    top,
-                    max(BAR * value / whole, 1 if value else 0),
-                    thick,
-                    f"bar {_color(series.tone, number)}",
-                    tip,
-                    2,
-                )
-            )
-            body.append(_text(START - 18, top + thick / 2 + 4.3, show(value, block.unit), "value", "end"))
+            width = max(right - columns.start, 1.0 if value else 0.0)
+            body.append(_rect(columns.start, top, width, thick, f"bar {_color(series.tone, number)}", tip, 2))
+            body += columns.texts(top + thick / 2 + 4.5, "" if number else bar.label, show(value, block.unit))
         y += height
     return _svg(block.title, WIDTH, y, body, "rows")
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -60,6 +59,7 @@ STAGES = (
     ("benchmarks", "decontaminate.ngrams", {"n": 13}),
     ("exact", "dedup.exact", {}),
     ("minhash", "dedup.minhash", {"threshold": 0.7, "bands": 14, "rows": 8}),
+    ("pii", "redact.pii", {"kinds": ["phone", "email", "my_number"]}),
 )
 
 
@@ -257,7 +257,6 @@ def _manifest(
         {"index": i, "domains": None, "tier": None, "optional": False, "active": True, **rule}
         for i, rule in enumerate(RULES)
     ]
-    curve = [[s, float(1 - (1 - s**8) ** 14)] for s in np.linspace(0, 1, 41).round(3).tolist()]
     found = {
         "clusters": len({row["cluster_id"] for row in clusters}),
         "documents": len(clusters),
@@ -305,10 +304,9 @@ def _manifest(
                 "label": "minhash",
                 "estimate": "14 bands of 8 rows: 0.2 GB of memory for 600 documents",
                 **found,
-                "curve": curve,
             }
         ],
-        "redactions": {"phone": 12, "email": 31, "my_number": 0},
+        "written": {"pii.phone": 12, "pii.email": 31, "pii.my_number": 0},
         "signals": [{"path": "signals/part-00000.arrow", "rows": len(rows) - states["failed"]}],
         "audit": [{"path": "audit/part-00000.arrow", "rows": len(rows)}],
         "clusters": [{"label": "minhash", "path": "clusters/minhash.arrow", "rows": len(clusters)}],

@@ -75,7 +75,7 @@ def test_rules_table_lists_those_not_in_force(report):
 def test_dropped_documents_show_their_passage(report):
     groups = {block.title: block for block in blocks(report, "documents", Excerpts)}
     too_short = groups["too_short · rules"].excerpts[0]
-    assert too_short.facts[0][1] == "not >= 200"
+    assert too_short.facts[0][1] == "not ≥ 200"
     assert groups["few_hiragana · rules"].total > 4 == len(groups["few_hiragana · rules"].excerpts)
     marks = {piece.mark for block in groups.values() for excerpt in block.excerpts for piece in excerpt.pieces}
     assert {"hit", "removed", "added"} <= marks
@@ -99,7 +99,7 @@ def test_the_report_is_the_same_twice(report, finished):
 def test_an_empty_run_has_a_report(finished, tmp_path):
     manifest = json.loads((finished.out / "manifest.json").read_text())
     manifest |= {name: [] for name in ("fates", "dedup", "signals", "audit", "clusters", "shards", "inputs")}
-    manifest |= {"counts": dict.fromkeys(manifest["counts"], 0), "domains": {}, "redactions": {}}
+    manifest |= {"counts": dict.fromkeys(manifest["counts"], 0), "domains": {}, "written": {}}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert "0 records read" in corpus_report(tmp_path).to_html()
 

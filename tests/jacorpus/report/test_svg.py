@@ -18,19 +18,21 @@ def test_waterfall_hangs_each_loss_from_the_sum_before():
     fall = Waterfall(
         "w", "count", (Step("read", 100, "plain", True), Step("a", 40), Step("b", 10), Step("kept", 50, "kept", True))
     )
-    bars = [(float(e.get("x")) - svg.START, float(e.get("width"))) for e in shapes(fall, "bar")]
+    bars = [(float(e.get("x")), float(e.get("width"))) for e in shapes(fall, "bar")]
+    start, whole = bars[0]
+    assert start + whole == pytest.approx(svg.WIDTH, abs=0.02)
     expected = [(0, 1.0), (0.6, 0.4), (0.5, 0.1), (0, 0.5)]
-    for (x, width), (start, share) in zip(bars, expected, strict=True):
-        assert x == pytest.approx(svg.BAR * start, abs=0.02)
-        assert width == pytest.approx(svg.BAR * share, abs=0.02)
+    for (x, width), (place, share) in zip(bars, expected, strict=True):
+        assert x - start == pytest.approx(whole * place, abs=0.02)
+        assert width == pytest.approx(whole * share, abs=0.02)
 
 
 def test_stacked_bars_fill_the_whole():
-    bars = Bars(
-        "b", "count", (Series("x", "kept"), Series("y", "dropped")), (Bar("one", (1, 3)), Bar("two", (0, 0))), True
-    )
-    widths = [float(e.get("width")) for e in shapes(bars, "bar")]
-    assert sum(widths[:2]) == pytest.approx(svg.BAR, abs=0.02)
+    bars = (Bar("one", (1, 3)), Bar("two", (0, 0)))
+    drawn = shapes(Bars("b", "count", (Series("x", "kept"), Series("y", "dropped")), bars, True), "bar")
+    widths = [float(e.get("width")) for e in drawn]
+    assert widths[1] == pytest.approx(3 * widths[0], abs=0.02)
+    assert float(drawn[0].get("x")) + sum(widths[:2]) == pytest.approx(svg.WIDTH, abs=0.02)
     assert widths[2:] == [0, 0]
 
 
