@@ -1,0 +1,82 @@
+"""Marks that survive parsing: where a source line ended beside Japanese, and where a link began and ended.
+
+An extractor turns a line break inside a paragraph into a space, and throws links away. In Japanese no space
+belongs there (CSS Text 3, segment break transformation), and rules want to know how much of a text is links.
+So marks are written into the HTML before it is parsed, and read and removed in the text that comes out.
+
+Marks: LINE beside a line break next to a Japanese character; OPEN and CLOSE inside ``<a>``.
+LINE is a letter of a script no web page is written in (private and control characters get filtered by some
+extractors); OPEN and CLOSE are control characters, which weigh one byte in the extractors' ratios.
+"""
+
+import re
+
+LINE = "\ua6f3"  # BAMUM FULL STOP
+OPEN = "\x01"
+CLOSE = "\x02"
+
+_JA = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uffef"
+_BREAK = re.compile(f"\n(?:(?<=[{_JA}]\n)|(?=[ \t\u3000]*[{_JA}]))")
+_ALONE = re.compile(f">([ \t\n]*[{_JA}・-ー])(?=[ \t\n]*<)")
+_EMPTY_LINK = re.compile(r"<[aA](?=[\s>])[^>]*>\s*</[aA]>")
+_LINK = re.compile(r"(<[aA](?=[\s>])[^>]*>)")
+_LEFT = re.compile("[\x01\x02\ua6f3]")
+
+_JOINED = re.compile(f"(?<=[{_JA}]){LINE}[ \n](?=[{_JA}])")
+_EDGE = re.compile(f"(?:^|(?<=\n)){LINE} ")
+_LINKED = re.compile(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}")
+_ANCHOR = re.compile(f"{OPEN}[¶#§\ue000-\uf8ff ]?{CLOSE}")
+_HOLLOW = re.compile(f"(\n*)(?:^|\n)[ \t•]*[{OPEN}{CLOSE}{LINE} \t]+(?:(\n+)|$)")
+
+
+def mark_lines(html: str) -> str:
+    """HTML with LINE at line breaks beside Japanese, and after a Japanese character alone between two tags.
+
+    The second is against resiliparse 2.0.1, which takes a text node of one such character for an icon of a
+    private-use font and drops it (``<ruby>字<rt>じ</rt></ruby>`` loses 字).
+    """
+    if "\r" in html:
+        html = html.replace("\r\n", "\n").replace("\r", "\n")
+    if html.isascii():
+        return html
+    return _ALONE.sub(rf">\1{LINE}", _BREAK.sub(LINE + "\n", html))
+
+
+def mark_links(html: str) -> str:
+    """HTML with OPEN after each ``<a>`` tag and CLOSE before each ``</a>``; links without text are gone."""
+    if "</a>" not in html and "</A>" not in html:
+        return html
+    html = OPEN.join(_split_links(_EMPTY_LINK.sub("", html)))
+    return html.replace("</a>", CLOSE + "</a>").replace("</A>", CLOSE + "</A>")
+
+
+def _split_links(html: str) -> list[str]:
+    """Pieces between which OPEN belongs: each ends with an ``<a>`` tag, but for the last."""
+    pieces = _LINK.split(html)
+    return [before + tag for before, tag in zip(pieces[::2], [*pieces[1::2], ""], strict=True)]
+
+
+def strip_marks(html: str) -> str:
+    """HTML without characters that could be taken for marks."""
+    if OPEN in html or CLOSE in html or LINE in html:
+        return _LEFT.sub("", html)
+    return html
+
+
+def read_marks(text: str) -> tuple[str, int]:
+    """(text without marks and soft hyphens, characters that stood inside links)."""
+    linked = 0
+    if OPEN in text or CLOSE in text:
+        text = _HOLLOW.sub(_longer, _ANCHOR.sub("", text))
+        linked = sum(map(len, _LINKED.findall(text)))
+        text = text.replace(OPEN, "").replace(CLOSE, "")
+    text = text.replace("\xad", "")  # where a browser may hyphenate: layout, not text
+    if LINE in text:
+        text = _EDGE.sub("", _JOINED.sub("", text)).replace(LINE, "")
+    return text, linked
+
+
+def _longer(found: re.Match[str]) -> str:
+    """The longer of the gaps around a line that had nothing but marks."""
+    before, after = found[1] + "\n", found[2] or ""
+    return max(before, after, key=len) if after else ""
