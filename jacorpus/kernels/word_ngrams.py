@@ -96,7 +96,7 @@ def _word_repetition(offsets, words, chars, max_n):
         start, length = offsets[d], offsets[d + 1] - offsets[d]
         for i in range(length):
             current[i] = words[start + i]
-            before[i + 1] = before[i] + chars[words[start + i]]
+            before[i + 1] = before[i] + chars[start + i]
         for n in range(2, max_n + 1):
             grams = length - n + 1
             if grams <= 0:
@@ -126,8 +126,8 @@ def word_repetition(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """top, dup, repeated, each int64 [N, K+1], indexed by n; columns 0 and 1 are zero.
 
-    offsets int64 [N+1]: where documents start in words, int64 [W]: numbers of words, 0 <= number < 2^31.
-    chars int64: characters of each numbered word.
+    offsets int64 [N+1]: where documents start in words, int64 [W]: numbers of words, 0 <= number < 2^31, that
+    mean the same within a document. chars int64 [W]: characters of each.
     """
     return _word_repetition(
         np.ascontiguousarray(offsets, np.int64),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jacorpus import inflight
 from jacorpus.stage import Column
@@ -35,7 +36,10 @@ sentence ends of scripts that do not occur here. It holds １ and lacks ・『�
 _TOP = range(2, 5)
 _DUP = range(5, 11)
 _REPEATED = 7
-_NUMBERS = ("word_mean_chars", "newline_per_word", "alpha_word_ratio", "symbol_word_ratio", "noun_ratio")
+_NUMBERS = (
+    *("word_mean_chars", "newline_per_word", "alpha_word_ratio", "symbol_word_ratio"),
+    *("noun_ratio", "word_repetition_ratio"),
+)
 
 
 @dataclass(frozen=True)
@@ -58,27 +62,79 @@ class Words:
 
     def columns(self) -> Mapping[str, pa.DataType]:
         whole = dict.fromkeys(("words", "plain_words", "stopword_types"), pa.int32())
-        return {**whole, **dict.fromkeys((*_NUMBERS, *_repetition_names()), pa.float64())}
+        return {**whole, **dict.fromkeys((*_NUMBERS, *cover_names()), pa.float64())}
 
     def measure(self, batch: pa.RecordBatch) -> dict[str, Column]:
-        texts = batch.column("text").to_pylist()
-        ids = batch.column("id").to_pylist()
+        text = batch.column("text")
         surfaces: list[str] = []
-        counts = np.zeros((3, len(texts)), np.int64)  # words with white space, nouns, 補助記号
-        for row, (text, document) in enumerate(zip(texts, ids, strict=True)):
+        counts = np.zeros((3, len(text)), np.int64)  # words with white space, nouns, 補助記号
+        for row, (document, value) in enumerate(zip(batch.column("id").to_pylist(), text.to_pylist(), strict=True)):
             inflight.mark(document)
-            found, classes = segment(text)
+            found, classes = segment(value)
             surfaces += found
             counts[:, row] = len(found), classes.count("名詞"), classes.count("補助記号")
         inflight.clear()
-        encoded = pa.array(surfaces, pa.large_string()).dictionary_encode()
-        offsets = np.concatenate([[0], np.cumsum(counts[0])])
-        lexicon = _Lexicon.of(encoded.dictionary.to_pylist(), tuple(self.stopwords))
-        everything = encoded.indices.to_numpy().astype(np.int64)
-        columns = _counts(texts, offsets, everything, lexicon)
+        everything = _tokens(surfaces, counts[0], tuple(self.stopwords))
+        solid = everything.only(everything.solid)
+        repeated = repeated_ratio(everything)  # HojiChar counts ideographic spaces as words, datatrove does not
+        columns = word_counts(solid, text) | word_covers(solid, text) | {"word_repetition_ratio": repeated}
+        columns["stopword_types"] = _stopword_types(solid)
         columns["noun_ratio"] = counts[1] / np.maximum(counts[0] - counts[2], 1)
-        columns |= _repetition(texts, offsets, everything, lexicon)
         return {name: columns[name] for name in self.columns()}
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The words of a batch. offsets int64 [N+1]: where documents begin; the rest is one value a word, [W].
+
+    numbers: the same for equal words of one document. chars: characters. solid: not white space; plain: not of
+    symbols alone; alpha: has a letter. stopword: its place in the list of stop words + 1, or 0.
+    """
+
+    offsets: np.ndarray
+    numbers: np.ndarray
+    chars: np.ndarray
+    solid: np.ndarray
+    plain: np.ndarray
+    alpha: np.ndarray
+    stopword: np.ndarray
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Sum over the words of each document, int64 [N]."""
+        return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[self.offsets])
+
+    def only(self, mask: np.ndarray) -> "Tokens":
+        """The words where mask, bool [W], is true."""
+        if mask.all():
+            return self
+        offsets = np.concatenate([[0], np.cumsum(self.sums(mask))])
+        columns = (self.numbers, self.chars, self.solid, self.plain, self.alpha, self.stopword)
+        return Tokens(offsets, *(column[mask] for column in columns))
+
+
+def _tokens(surfaces: list[str], counts: np.ndarray, stopwords: tuple[str, ...]) -> Tokens:
+    """Tokens of MeCab's surfaces, counts [N] of them a document; each distinct word is looked at once."""
+    encoded = pa.array(surfaces, pa.large_string()).dictionary_encode()
+    words = encoded.dictionary.to_pylist()
+    numbers = encoded.indices.to_numpy()
+    places = {word: place + 1 for place, word in enumerate(dict.fromkeys(stopwords))}
+    return Tokens(
+        offsets=np.concatenate([[0], np.cumsum(counts)]),
+        numbers=numbers,
+        chars=np.array([len(word) for word in words], np.int64)[numbers],
+        solid=np.array([bool(word.strip()) for word in words], bool)[numbers],
+        plain=np.array([not SYMBOLS.issuperset(word) for word in words], bool)[numbers],
+        alpha=np.array([any(map(str.isalpha, word)) for word in words], bool)[numbers],
+        stopword=np.array([places.get(word, 0) for word in words], np.int64)[numbers],
+    )
+
+
+def _stopword_types(tokens: Tokens) -> np.ndarray:
+    documents = len(tokens.offsets) - 1
+    rows = np.repeat(np.arange(documents), np.diff(tokens.offsets))
+    hits = tokens.stopword > 0
+    pairs = np.unique(np.stack([rows[hits], tokens.stopword[hits]]), axis=1)
+    return np.bincount(pairs[0], minlength=documents).astype(np.int32)
 
 
 def segment(text: str) -> tuple[list[str], list[str]]:
@@ -118,69 +174,43 @@ def _tagger() -> "GenericTagger":
     return GenericTagger(f"-r /dev/null -d '{unidic_lite.DICDIR}' {options}")
 
 
-@dataclass(frozen=True)
-class _Lexicon:
-    """Facts about each distinct word of a batch, indexed by its number; stopword: place in the list + 1, or 0."""
-
-    chars: np.ndarray
-    blank: np.ndarray
-    plain: np.ndarray
-    alpha: np.ndarray
-    stopword: np.ndarray
-
-    @classmethod
-    def of(cls, words: list[str], stopwords: tuple[str, ...]) -> "_Lexicon":
-        places = {word: place + 1 for place, word in enumerate(dict.fromkeys(stopwords))}
-        return cls(
-            chars=np.array([len(word) for word in words], np.int64),
-            blank=np.array([not word.strip() for word in words], bool),
-            plain=np.array([not SYMBOLS.issuperset(word) for word in words], bool),
-            alpha=np.array([any(map(str.isalpha, word)) for word in words], bool),
-            stopword=np.array([places.get(word, 0) for word in words], np.int64),
-        )
-
-
-def _sums(offsets: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Sum of the values of each document, int64 [N]."""
-    return np.diff(np.concatenate([[0], np.cumsum(values, dtype=np.int64)])[offsets])
-
-
-def _counts(texts: list[str], offsets: np.ndarray, numbers: np.ndarray, lexicon: _Lexicon) -> dict[str, Column]:
-    solid = ~lexicon.blank
-    words = _sums(offsets, solid[numbers])
-    plain_words = _sums(offsets, (lexicon.plain & solid)[numbers])
-    plain_chars = _sums(offsets, np.where(lexicon.plain & solid, lexicon.chars, 0)[numbers])
-    rows = np.repeat(np.arange(len(texts)), np.diff(offsets))
-    stopwords = lexicon.stopword[numbers]
-    kinds = np.unique(np.stack([rows, stopwords])[:, stopwords > 0], axis=1)
+def word_counts(tokens: Tokens, text: pa.Array) -> dict[str, Column]:
+    """words, plain_words, word_mean_chars, newline_per_word, alpha_word_ratio, symbol_word_ratio of solid words."""
+    words, plain = np.diff(tokens.offsets), tokens.sums(tokens.plain)
+    marks = np.maximum(_occurrences(text, "#"), _occurrences(text, "...") + _occurrences(text, "…"))
     divisor = np.maximum(words, 1)
-    marks = [max(text.count("#"), text.count("...") + text.count("…")) for text in texts]
     return {
         "words": words.astype(np.int32),
-        "plain_words": plain_words.astype(np.int32),
-        "stopword_types": np.bincount(kinds[0], minlength=len(texts)).astype(np.int32),
-        "word_mean_chars": plain_chars / np.maximum(plain_words, 1),
-        "newline_per_word": np.array([text.count("\n") for text in texts], np.int64) / divisor,
-        "alpha_word_ratio": _sums(offsets, lexicon.alpha[numbers]) / divisor,
-        "symbol_word_ratio": np.array(marks, np.int64) / divisor,
+        "plain_words": plain.astype(np.int32),
+        "word_mean_chars": tokens.sums(np.where(tokens.plain, tokens.chars, 0)) / np.maximum(plain, 1),
+        "newline_per_word": _occurrences(text, "\n") / divisor,
+        "alpha_word_ratio": tokens.sums(tokens.alpha) / divisor,
+        "symbol_word_ratio": marks / divisor,
     }
 
 
-def _repetition_names() -> list[str]:
-    covers = [f"top_{n}_word_cover_ratio" for n in _TOP] + [f"dup_{n}_word_cover_ratio" for n in _DUP]
-    return ["word_repetition_ratio", *covers]
+def _occurrences(text: pa.Array, mark: str) -> np.ndarray:
+    return pc.count_substring(text, mark).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _repetition(texts: list[str], offsets: np.ndarray, numbers: np.ndarray, lexicon: _Lexicon) -> dict[str, Column]:
+def cover_names() -> list[str]:
+    """Columns of ``word_covers``."""
+    return [f"top_{n}_word_cover_ratio" for n in _TOP] + [f"dup_{n}_word_cover_ratio" for n in _DUP]
+
+
+def word_covers(tokens: Tokens, text: pa.Array) -> dict[str, Column]:
+    """Gopher's shares of the characters in the commonest and in repeated word n-grams."""
     from jacorpus.kernels.word_ngrams import word_repetition
 
-    chars = np.maximum(np.array([len(text) for text in texts], np.int64), 1)
-    solid = ~lexicon.blank[numbers]
-    solid_offsets = np.concatenate([[0], np.cumsum(_sums(offsets, solid))])
-    top, dup, repeated = word_repetition(solid_offsets, numbers[solid], lexicon.chars, max(_DUP))
-    if not solid.all():  # HojiChar counts ideographic spaces as words, datatrove does not
-        repeated = word_repetition(offsets, numbers, lexicon.chars, _REPEATED)[2]
-    grams = np.maximum(np.diff(offsets) - _REPEATED + 1, 1)
-    columns: dict[str, Column] = {"word_repetition_ratio": repeated[:, _REPEATED] / grams}
-    columns |= {f"top_{n}_word_cover_ratio": top[:, n] / chars for n in _TOP}
-    return columns | {f"dup_{n}_word_cover_ratio": dup[:, n] / chars for n in _DUP}
+    chars = np.maximum(pc.utf8_length(text).to_numpy(zero_copy_only=False), 1)
+    top, dup, _ = word_repetition(tokens.offsets, tokens.numbers, tokens.chars, max(_DUP))
+    found = [top[:, n] / chars for n in _TOP] + [dup[:, n] / chars for n in _DUP]
+    return dict(zip(cover_names(), found, strict=True))
+
+
+def repeated_ratio(tokens: Tokens) -> np.ndarray:
+    """Occurrences of 7-grams that occur twice or more / all 7-grams, float64 [N]."""
+    from jacorpus.kernels.word_ngrams import word_repetition
+
+    repeated = word_repetition(tokens.offsets, tokens.numbers, tokens.chars, _REPEATED)[2][:, _REPEATED]
+    return repeated / np.maximum(np.diff(tokens.offsets) - _REPEATED + 1, 1)

@@ -12,7 +12,7 @@ WORDS = ("の", "猫", "ねこ", "ABC", "𠮷野")
 def measure(documents: list[list[str]], max_n: int) -> tuple[list, list, list]:
     numbers = np.array([WORDS.index(word) for document in documents for word in document], np.int64)
     offsets = np.cumsum([0, *map(len, documents)])
-    top, dup, repeated = word_repetition(offsets, numbers, np.array([len(word) for word in WORDS]), max_n)
+    top, dup, repeated = word_repetition(offsets, numbers, np.array([len(word) for word in WORDS])[numbers], max_n)
     return top.tolist(), dup.tolist(), repeated.tolist()
 
 
