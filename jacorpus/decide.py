@@ -101,7 +101,7 @@ def first_failing(table: pa.Table, rules: Sequence[Rule], active: Sequence[bool]
     for index in range(len(rules) - 1, -1, -1):
         rule = rules[index]
         if active[index] and rule.tier is None and (rule.domains is None or domain in rule.domains):
-            first[rule.fails(_column(table, rule.signal))] = index
+            first[rule.fails(signal_column(table, rule.signal))] = index
     return first
 
 
@@ -110,11 +110,12 @@ def failed_bits(table: pa.Table, rules: Sequence[Rule], active: Sequence[bool], 
     bits = np.zeros((table.num_rows, (len(rules) + 7) // 8), np.uint8)
     for index, rule in enumerate(rules):
         if active[index] and (rule.domains is None or domain in rule.domains):
-            bits[:, index // 8] |= rule.fails(_column(table, rule.signal)).astype(np.uint8) << np.uint8(index % 8)
+            bits[:, index // 8] |= rule.fails(signal_column(table, rule.signal)).astype(np.uint8) << np.uint8(index % 8)
     return bits
 
 
-def _column(table: pa.Table, name: str) -> pa.Array:
+def signal_column(table: pa.Table, name: str) -> pa.Array:
+    """One signal as one array; no copy for a published part."""
     column = table[name]
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
@@ -162,9 +163,9 @@ def _members(parts: Sequence[SignalPart], rows: np.ndarray) -> Members:
             continue
         table = part.table()
         inside = pa.array(rows[start:stop] - part.first_row)
-        ids = id_words(_column(table, "id").take(inside))
+        ids = id_words(signal_column(table, "id").take(inside))
         high[start:stop], low[start:stop] = ids[:, 0], ids[:, 1]
-        sizes[start:stop] = _column(table, "bytes").take(inside).to_numpy()
+        sizes[start:stop] = signal_column(table, "bytes").take(inside).to_numpy()
         priority[start:stop] = part.priority
     return Members(high, low, sizes, priority)
 
@@ -254,7 +255,7 @@ def _decision_table(part: SignalPart, decisions: Decisions, clustered: list, val
     span = slice(part.first_row, part.first_row + part.rows)
     rule, dedup, removed = decisions.rule[span], decisions.dedup[span], decisions.removed[span]
     fate = np.where(removed, REMOVED, np.where(rule >= 0, BY_RULE, np.where(dedup >= 0, DUPLICATE, KEPT)))
-    own = id_words(_column(part.table(), "id"))
+    own = id_words(signal_column(part.table(), "id"))
     home_high, home_low = own[:, 0].copy(), own[:, 1].copy()  # what the split hashes
     shown = [np.zeros(part.rows, np.uint64) for _ in range(4)]  # cluster id, kept id
     in_cluster, has_kept = np.zeros(part.rows, bool), np.zeros(part.rows, bool)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -37,17 +37,33 @@ from jacorpus.write import AuditTask, ShardTask, SignalsTask, Slice
 Say = Callable[[str], None]
 
 
-class Watcher:
-    """Hears of progress; the command line draws it. Every method may be left as it is."""
+class Watcher(Protocol):
+    """Hears of progress; the command line draws it."""
 
     def phase(self, kind: str, tasks: int, reused: int, total_bytes: int) -> None:
         """A phase begins."""
+        ...
 
     def event(self, kind: str, task: Task, number: int) -> None:
         """``progress`` (bytes read), ``done`` (task's bytes), ``retry``, ``failed_document``."""
+        ...
 
     def say(self, line: str) -> None:
         """One line for people: estimates, curves, warnings."""
+        ...
+
+
+class Silent:
+    """A watcher that shows nothing."""
+
+    def phase(self, kind: str, tasks: int, reused: int, total_bytes: int) -> None:
+        pass
+
+    def event(self, kind: str, task: Task, number: int) -> None:
+        pass
+
+    def say(self, line: str) -> None:
+        pass
 
 
 @dataclass
@@ -82,7 +98,7 @@ class Run:
         self.recipe = recipe
         self.out = out
         self.engine = engine
-        self.watcher = watcher or Watcher()
+        self.watcher: Watcher = watcher or Silent()
         self.pipeline: Pipeline = pipeline_of(recipe)
         self.active = self.pipeline.active()
         self.store = Store(out / "work")
@@ -104,6 +120,7 @@ class Run:
             self._audit(parts, shards)
             manifest = self._publish(parts, found, decisions, shards, started)
         finally:
+            self.engine.close()
             lock.close()
         return manifest
 
@@ -194,7 +211,7 @@ class Run:
             number = step.stage.partitions(documents)
             if step.kind == "dedup":
                 found.estimates.append(step.stage.estimate(documents))
-                self.watcher.say(f"{step.label}: {found.estimates[-1]}")
+                self.watcher.say(found.estimates[-1])
             tasks = [self._join_task(parts, step, signatures, i, number) for i in range(number)]
             results = self._run_tasks(f"cluster {step.label}", tasks)
             files = [self.store.part(task.key, "joined.arrow") for task in tasks]
@@ -518,3 +535,9 @@ def run_recipe(recipe: Recipe, out: Path, engine: Engine, watcher: Watcher | Non
 def default_workers() -> int:
     """Processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def drop_text(out: Path) -> None:
+    """Delete measured text under work/; a later run that needs it measures again."""
+    for path in (out / "work" / "parts").glob("*/*/text.arrow"):
+        path.unlink()

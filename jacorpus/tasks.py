@@ -42,6 +42,10 @@ class Engine(Protocol):
         """Results by key. on_event(kind, task, bytes): ``progress``, ``done``, ``retry`` or ``failed_document``."""
         ...
 
+    def close(self) -> None:
+        """Give back what the engine holds; it starts again when used again."""
+        ...
+
 
 def execute(attempt: Attempt, store: Store, progress: Callable[[int], None]) -> dict[str, Any]:
     """Run one attempt into the store and return the task's result."""

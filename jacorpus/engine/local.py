@@ -30,20 +30,20 @@ Event = Callable[[str, Task, int], None]
 class _Worker:
     """One process, the pipe to it, and what it is on."""
 
-    def __init__(self, context: Any, store: Store) -> None:
+    def __init__(self, context: Any) -> None:
         self.slot = context.RawArray("c", inflight.SLOT_BYTES)
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, self.slot, store, os.getpid()), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, self.slot, os.getpid()), daemon=True)
         self.process.start()
         theirs.close()
         self.attempt: Attempt | None = None
 
-    def give(self, attempt: Attempt) -> None:
+    def give(self, store: Store, attempt: Attempt) -> None:
         self.attempt = attempt
         inflight.attach(memoryview(self.slot).cast("B"))
         inflight.clear()
         inflight.attach(None)
-        self.pipe.send(attempt)
+        self.pipe.send((store, attempt))
 
     def flight(self) -> tuple[bytes | None, float]:
         return inflight.read(memoryview(self.slot).cast("B"))
@@ -55,7 +55,7 @@ class _Worker:
         self.process.join()
 
 
-def _serve(pipe: Connection, slot: Any, store: Store, parent: int) -> None:
+def _serve(pipe: Connection, slot: Any, parent: int) -> None:
     """A worker's life: take an attempt, run it, answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to handle
     _die_with_parent(parent)
@@ -73,7 +73,7 @@ def _serve(pipe: Connection, slot: Any, store: Store, parent: int) -> None:
 
     while True:
         try:
-            attempt = pipe.recv()
+            store, attempt = pipe.recv()
         except (EOFError, OSError):
             return
         waiting = 0
@@ -112,19 +112,30 @@ def _one_thread() -> None:
 
 
 class Local:
-    """A pool of processes on this machine."""
+    """A pool of processes on this machine, kept from phase to phase; ``close`` ends it."""
 
     name = "local"
 
     def __init__(self, workers: int, hang_s: float = HANG_S) -> None:
         self.workers = workers
         self.hang_s = hang_s
+        self.pool: list[_Worker] = []
 
     def run(self, tasks: Sequence[Task], store: Store, on_event: Event) -> dict[str, dict[str, Any]]:
         """Results by key; each finished task is recorded in the store before it counts."""
         if not tasks:
             return {}
-        return _Run(self, tasks, store, on_event).results()
+        try:
+            return _Run(self, tasks, store, on_event).results()
+        except BaseException:
+            self.close()  # other workers are in the middle of tasks nobody waits for
+            raise
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self.pool:
+            worker.end()
+        self.pool = []
 
 
 class _Run:
@@ -141,24 +152,23 @@ class _Run:
         self.found: dict[str, dict[str, Any]] = {}
         self.deaths: Counter[str] = Counter()
         self.blamed: Counter[bytes] = Counter()
-        self.workers: list[_Worker] = []
+        self.workers = engine.pool
 
     def results(self) -> dict[str, dict[str, Any]]:
-        try:
-            for _ in range(min(self.engine.workers, len(self.queue))):
-                self._start()
-            while any(worker.attempt for worker in self.workers):
-                self._step()
-            return self.found
-        finally:
-            for worker in self.workers:
-                worker.end()
+        wanted = min(self.engine.workers, len(self.queue))
+        for worker in self.workers[:wanted]:
+            worker.give(self.store, self.queue.pop())
+        while len(self.workers) < wanted:
+            self._start()
+        while any(worker.attempt for worker in self.workers):
+            self._step()
+        return self.found
 
     def _start(self) -> None:
         if self.queue:
-            worker = _Worker(self.context, self.store)
+            worker = _Worker(self.context)
             self.workers.append(worker)
-            worker.give(self.queue.pop())
+            worker.give(self.store, self.queue.pop())
 
     def _step(self) -> None:
         busy = {worker.pipe: worker for worker in self.workers if worker.attempt}
@@ -191,7 +201,7 @@ class _Run:
         self.found[attempt.task.key] = value
         self.on_event("done", attempt.task, attempt.task.size)
         if self.queue:
-            worker.give(self.queue.pop())
+            worker.give(self.store, self.queue.pop())
 
     def _bury(self, worker: _Worker, reason: str | None) -> None:
         """A worker is gone: decide what becomes of its task, and start another."""

@@ -1,0 +1,133 @@
+"""Drawing on the terminal: the progress of a run, tables of results, and the switch to JSON.
+
+Results go to standard output, all else to standard error. On a terminal there is a bar; elsewhere a line
+every 30 seconds.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.table import Table
+
+LINE_EVERY_S = 30.0
+
+result = Console(highlight=False, soft_wrap=True)
+notes = Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """A result for programs."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> None:
+    """A result for people. left: how many leading columns are names; the rest are numbers."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    for i, name in enumerate(header):
+        table.add_column(name, justify="left" if i < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*(shown(cell) for cell in row))
+    result.print(table)
+
+
+def shown(value: Any) -> str:
+    """A cell: numbers with separators, None as a dash."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return str(value)
+
+
+def size(number: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+class RunWatcher:
+    """Shows a run: one bar a phase on a terminal, a line every 30 s elsewhere."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.bar: Progress | None = None
+        self.task: TaskID | None = None
+        self._kind, self._done, self._total, self._bytes, self._last = "", 0, 0, 0, time.monotonic()
+        self._by_task: dict[str, int] = {}
+
+    def __enter__(self) -> "RunWatcher":
+        if not self.quiet and notes.is_terminal:
+            self.bar = Progress(
+                TextColumn("{task.description:<18}"),
+                BarColumn(),
+                TextColumn("{task.fields[tasks]}"),
+                DownloadColumn(),
+                TransferSpeedColumn(),
+                TimeRemainingColumn(),
+                console=notes,
+            )
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def phase(self, kind: str, tasks: int, reused: int, total_bytes: int) -> None:
+        """A phase begins; reused tasks were found done."""
+        self._kind, self._done, self._total, self._bytes = kind, reused, tasks, 0
+        self._by_task = {}
+        if self.bar:
+            self.task = self.bar.add_task(kind, total=max(total_bytes, 1), tasks=f"{reused}/{tasks}")
+            if reused == tasks or not total_bytes:
+                self.bar.update(self.task, completed=max(total_bytes, 1))
+        elif not self.quiet and tasks > reused:
+            notes.print(f"{kind}: {tasks} tasks" + (f", {reused} already done" if reused else ""))
+
+    def event(self, kind: str, task: Any, number: int) -> None:
+        """Progress of one task."""
+        if kind == "progress":
+            self._add(task.key, number, task.size)
+        elif kind == "done":
+            self._add(task.key, task.size, task.size)
+            self._done += 1
+        elif not self.quiet:
+            what = {"retry": "its worker died; trying again", "failed_document": "one document was failed"}[kind]
+            notes.print(f"{task.name}: {what}")
+        if self.bar and self.task is not None:
+            self.bar.update(self.task, completed=self._bytes, tasks=f"{self._done}/{self._total}")
+        elif not self.quiet and time.monotonic() - self._last > LINE_EVERY_S:
+            self._last = time.monotonic()
+            notes.print(f"{self._kind}: {self._done}/{self._total} tasks, {size(self._bytes)} read")
+
+    def _add(self, key: str, number: int, most: int) -> None:
+        """Count bytes of a task, never more than it has."""
+        before = self._by_task.get(key, 0)
+        after = min(before + number, most)
+        self._by_task[key] = after
+        self._bytes += after - before
+
+    def say(self, line: str) -> None:
+        """One line for people."""
+        if not self.quiet:
+            notes.print(line)
