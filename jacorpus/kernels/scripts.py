@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
+from numba import njit, uint64
 
 from jacorpus.kernels.buffers import text_buffers
 
@@ -105,26 +105,32 @@ def script_counts_naive(text: str) -> list[int]:
 
 @njit(cache=True, nogil=True)
 def _count(offsets, data, table, counts):
+    """Add to counts int64 [N, K]. Unsigned positions spare the test for negative indices."""
     for row in range(len(offsets) - 1):
-        at, stop = offsets[row], offsets[row + 1]
+        at, stop = uint64(offsets[row]), uint64(offsets[row + 1])
         here = counts[row]
-        latin, ascii_chars = np.int64(0), np.int64(0)
+        latin, ascii_chars = 0, 0
         while at < stop:
-            lead = np.uint32(data[at])
-            if lead < 0x80:
-                latin += ((lead | np.uint32(32)) - np.uint32(97)) < np.uint32(26)
+            lead = uint64(data[at])
+            if lead < uint64(0x80):
+                latin += ((lead | uint64(32)) - uint64(97)) < uint64(26)
                 ascii_chars += 1
-                at += 1
-            elif lead < 0xE0:
-                here[table[((lead & 31) << 6) | (data[at + 1] & 63)]] += 1
-                at += 2
-            elif lead < 0xF0:
-                here[table[((lead & 15) << 12) | ((data[at + 1] & 63) << 6) | (data[at + 2] & 63)]] += 1
-                at += 3
+                at += uint64(1)
+                continue
+            point = uint64(data[at + uint64(1)]) & uint64(63)
+            if lead < uint64(0xE0):
+                point |= (lead & uint64(31)) << uint64(6)
+                at += uint64(2)
+            elif lead < uint64(0xF0):
+                point = (lead & uint64(15)) << uint64(12) | point << uint64(6)
+                point |= uint64(data[at + uint64(2)]) & uint64(63)
+                at += uint64(3)
             else:
-                tail = ((data[at + 1] & 63) << 12) | ((data[at + 2] & 63) << 6) | (data[at + 3] & 63)
-                here[table[((lead & 7) << 18) | tail]] += 1
-                at += 4
+                point = (lead & uint64(7)) << uint64(18) | point << uint64(12)
+                point |= (uint64(data[at + uint64(2)]) & uint64(63)) << uint64(6)
+                point |= uint64(data[at + uint64(3)]) & uint64(63)
+                at += uint64(4)
+            here[uint64(table[point])] += 1
         here[LATIN] += latin
         here[OTHER] += ascii_chars - latin
 
