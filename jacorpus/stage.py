@@ -5,6 +5,9 @@ A stage is a frozen dataclass whose fields are the recipe's options; it keeps no
 path of its file: ``use = "signals.text"`` is ``jacorpus/signals/text.py``, class ``Text``. The options
 ``use``, ``label`` and ``domains`` belong to the recipe, not to the class.
 
+Optional on any stage: ``label: ClassVar[str]``, the default label (else the file's name), and
+``rules() -> list[dict]``, rules it asks for itself, written as in a profile with ``signal`` = its own column.
+
 A stage never takes a row out and never reorders rows. A row it can't handle is a Failure: the runner
 removes it and writes it to the audit. A signal only measures; rules decide.
 """

