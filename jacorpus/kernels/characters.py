@@ -18,7 +18,7 @@ from numba import njit
 from jacorpus import script
 from jacorpus.kernels.buffers import text_buffers
 
-_CODE_POINTS = 0x110000
+CODE_POINTS = 0x110000
 _CLASSES = 64
 _SENTENCE_END, _WHITE_SPACE, _ELLIPSIS, _HEAD_KANA = 1, 2, 4, 8
 
@@ -62,7 +62,7 @@ def classes() -> Classes:
     """The table, built once a process from `jacorpus.script` (some 20 ms)."""
     marks = (script.SENTENCE_ENDS, script.WHITE_SPACE, script.ELLIPSIS_ENDS, script.HEAD_KANA)
     sets = [*marks, *PROPERTIES.values(), *(script.characters(char) for char in script.STOP_CHARS)]
-    bits = np.zeros(_CODE_POINTS, np.int64)
+    bits = np.zeros(CODE_POINTS, np.int64)
     for bit, members in enumerate(sets):
         bits[np.fromiter(members, np.int64)] |= 1 << bit
     kinds, class_of = np.unique(bits, return_inverse=True)
@@ -94,7 +94,11 @@ def character_counts_naive(text: str) -> dict[str, int]:
 
 @njit(cache=True, nogil=True, inline="always")
 def decode_at(data, i, end):
-    """(code point, bytes it takes) of the UTF-8 at data[i]; a sequence cut off by ``end`` is its first byte."""
+    """(code point, bytes it takes) of the UTF-8 at data[i].
+
+    Arrow text is valid UTF-8. Should it not be, code points are wrong but never over U+10FFFF, and nothing at or
+    behind ``end`` is read.
+    """
     first = np.uint32(data[i])
     if first < 0x80:
         return first, 1
@@ -106,7 +110,7 @@ def decode_at(data, i, end):
     if first >= 0xF0 and i + 3 < end:
         b1, b2, b3 = np.uint32(data[i + 1] & 63), np.uint32(data[i + 2] & 63), np.uint32(data[i + 3] & 63)
         high = np.uint32(np.uint32(first & 7) << np.uint32(18)) | np.uint32(b1 << np.uint32(12))
-        return high | np.uint32(b2 << np.uint32(6)) | b3, 4
+        return min(high | np.uint32(b2 << np.uint32(6)) | b3, np.uint32(CODE_POINTS - 1)), 4
     return first, 1
 
 
@@ -179,8 +183,7 @@ def _count(offsets, data, class_of, flags, head_chars, hist_NK, rows):
         even[:] = 0
         odd[:] = 0
         for i in range(count):
-            # A damaged sequence may decode to more than Unicode holds.
-            kinds[i] = class_of[min(codes[i], np.uint32(_CODE_POINTS - 1))]
+            kinds[i] = class_of[codes[i]]
         # Two histograms, since neighbors are often of one class and would wait for each other.
         for i in range(0, count - 1, 2):
             even[kinds[i]] += 1

@@ -34,13 +34,12 @@ COUNTS = (
 )
 _LF = 10
 _WHITE_SPACE, _LINE_END, _BULLET, _SENTENCE_END = 1, 2, 4, 8
-_LAST_CODE = 0x10FFFF
 
 
 @cache
 def marks() -> np.ndarray:
     """Bits of each code point, uint8 [0x110000]."""
-    bits = np.zeros(_LAST_CODE + 1, np.uint8)
+    bits = np.zeros(0x110000, np.uint8)
     for bit, members in (
         (_WHITE_SPACE, script.WHITE_SPACE),
         (_LINE_END, script.LINE_ENDS),
@@ -140,7 +139,7 @@ def _equal(codes, a, b, length):
 def _duplicates(codes, starts, ends, pieces, slots):
     """(pieces that equal an earlier one, their characters). slots: zeros of a power of two, over 2 x pieces."""
     mask = np.uint64(len(slots) - 1)
-    repeats, chars = 0, 0
+    repeats, chars = np.int64(0), np.int64(0)
     for j in range(pieces):
         start = np.int64(starts[j])
         length = np.int64(ends[j]) - start
@@ -185,7 +184,7 @@ def _count(offsets, data, marks, runs, short, rows):
         row = rows[d]
         count = decode(data, offsets[d], offsets[d + 1], codes)
         for i in range(count):
-            bits[i] = marks[min(codes[i], np.uint32(_LAST_CODE))]
+            bits[i] = marks[codes[i]]
         lines = _find_lines(codes, count, runs, starts, ends)
         row[0] = lines
         _describe(codes, bits, starts, ends, lines, short, row)

@@ -13,7 +13,8 @@ from jacorpus.kernels.repetition import (
 )
 from tests.strategies import japanese_texts
 
-NS = (1, 2, 3, 5, 7, 10, 32)
+NS = (1, 2, 3, 5, 7, 10)  # counted in packed words
+ANY_N = (*NS, 11, 32)  # counted the general way
 few_letters = st.lists(st.text("あいう𠮷\n", max_size=300), max_size=4)
 phrases = st.sampled_from(["同じ文がまた出てくる。", "です", "   ", "——", "長いくりかえしの部分をここに置く", "x"])
 repetitive = st.lists(st.lists(phrases, max_size=40).map("".join), max_size=4)
@@ -35,6 +36,7 @@ def check(texts, ns=NS):
 @example(["", None, "あ", "ああ", "あ" * 500, "ab" * 300, "いろは" * 90 + "ほへと"])
 def test_counts_equal_the_naive_ones(texts):
     check(texts)
+    check(texts, ANY_N)
 
 
 @settings(max_examples=50, deadline=None)
@@ -42,13 +44,15 @@ def test_counts_equal_the_naive_ones(texts):
 def test_counts_do_not_depend_on_what_else_is_asked_for(texts, ns):
     array = pa.array(texts, pa.large_string())
     ns = sorted(ns)
-    assert np.array_equal(
-        repetition(array, types=ns).types_ND, repetition(array, types=range(4, 12)).types_ND[:, np.array(ns) - 4]
-    )
-    assert (
-        repetition(array, types=[4, *ns]).repeated_ND[:, 1:].tolist()
-        == repetition(array, types=ns).repeated_ND.tolist()
-    )
+    alone, packed, general = (repetition(array, types=(*ns, *more)) for more in ((), (4, 10), (11,)))
+    for other in (packed, general):
+        assert np.array_equal(alone.types_ND, other.types_ND[:, : len(ns)])
+        assert np.array_equal(alone.repeated_ND, other.repeated_ND[:, : len(ns)])
+
+
+def test_more_different_characters_than_fit_into_packed_words():
+    text = "".join(chr(0x4E00 + i % 4085) for i in range(4100))
+    check([text, text + "ab" * 9, text + "一二三四五" * 20], (2, 5, 10))
 
 
 def test_commonest_of_many_equally_common():
