@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from jacorpus.errors import InputError
 from jacorpus.language.detect import Detect, plain_label
 from tests.jacorpus.normalize.documents import document_batch
 
@@ -72,7 +73,7 @@ def test_a_second_model_adds_its_own_columns():
 
 
 def test_a_missing_model_says_so():
-    with pytest.raises(OSError, match=r"nowhere\.bin"):
+    with pytest.raises(InputError, match=r"nowhere\.bin"):
         Detect(model="nowhere.bin").apply(document_batch(["English"]))
 
 
