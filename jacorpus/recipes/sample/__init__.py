@@ -1,0 +1,1 @@
+"""The bundled documents of the quickstart: a small web archive, notes, and what is true of each."""
