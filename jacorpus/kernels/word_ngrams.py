@@ -10,7 +10,8 @@ For a document of words and each n:
 Words are compared one by one; datatrove compares joined strings, so that (ab, c) and (a, bc) are equal there.
 
 The fast path numbers n-grams by a pair: number of the (n-1)-gram, last word. Numbers are exact, there is no
-collision to fear. Legend: N documents, W words in all, K the largest n.
+collision to fear; those that are unique are not looked at again for a larger n.
+Legend: N documents, W words in all, K the largest n.
 """
 
 from collections import Counter
@@ -50,16 +51,25 @@ def word_repetition_naive(
 
 @nb.njit(cache=True, nogil=True)
 def _number_pairs(current, words, start, n, grams, keys, numbers, firsts, counts):
-    """Turn current[0:grams] from numbers of (n-1)-grams into numbers of n-grams, in order of appearance.
+    """Turn current[0:grams] from numbers of (n-1)-grams into numbers of n-grams, in order of appearance; -1 = unique.
 
-    Returns how many there are; firsts and counts get the first place and the occurrences of each.
+    Returns how many were numbered; firsts and counts get the first place and the occurrences of each. An n-gram is
+    unique when one of its two (n-1)-grams is, so only the others are looked up.
     """
+    candidates = np.int64(0)
+    for i in range(grams):
+        if n > 2 and (current[i] < 0 or current[i + 1] < 0):
+            current[i] = -1
+        else:
+            candidates += 1
     size = np.int64(16)
-    while size < 2 * grams:
+    while size < 2 * candidates:
         size *= 2
     keys[:size] = -1
     distinct = np.int64(0)
     for i in range(grams):
+        if current[i] < 0:
+            continue
         key = (current[i] << 32) | np.int64(words[start + i + n - 1])
         mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
         slot = np.int64(mixed >> np.uint64(20)) & (size - 1)
@@ -73,7 +83,27 @@ def _number_pairs(current, words, start, n, grams, keys, numbers, firsts, counts
             distinct += 1
         current[i] = numbers[slot]
         counts[current[i]] += 1
+    for i in range(grams):
+        if current[i] >= 0 and counts[current[i]] == 1:
+            current[i] = -1
     return distinct
+
+
+@nb.njit(cache=True, nogil=True)
+def _covered(current, grams, n, before, seen):
+    """Characters in n-grams met before, stepping over each; seen: scratch, False for each number."""
+    chars = np.int64(0)
+    at = np.int64(0)
+    while at < grams:
+        number = current[at]
+        if number >= 0 and seen[number]:
+            chars += before[at + n] - before[at]
+            at += n
+        else:
+            if number >= 0:
+                seen[number] = True
+            at += 1
+    return chars
 
 
 @nb.njit(cache=True, nogil=True)
@@ -102,22 +132,15 @@ def _word_repetition(offsets, words, chars, max_n):
             if grams <= 0:
                 break
             distinct = _number_pairs(current, words, start, n, grams, keys, numbers, firsts, counts)
-            best = 0
+            first, most = np.int64(0), np.int64(1)  # of unique ones, the first counts
             for g in range(distinct):
-                if counts[g] > counts[best]:
-                    best = g
+                if counts[g] > most:
+                    first, most = firsts[g], counts[g]
                 if counts[g] > 1:
                     repeated[d, n] += counts[g]
-            top[d, n] = (before[firsts[best] + n] - before[firsts[best]] + n - 1) * counts[best]
+            top[d, n] = (before[first + n] - before[first] + n - 1) * most
             seen[:distinct] = False
-            at = np.int64(0)
-            while at < grams:
-                if seen[current[at]]:
-                    dup[d, n] += before[at + n] - before[at]
-                    at += n
-                else:
-                    seen[current[at]] = True
-                    at += 1
+            dup[d, n] = _covered(current, grams, n, before, seen)
     return top, dup, repeated
 
 

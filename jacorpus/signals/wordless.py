@@ -12,10 +12,10 @@ from typing import ClassVar
 import numpy as np
 import pyarrow as pa
 
-from jacorpus.signals.words import Tokens, cover_names, repeated_ratio, word_counts, word_covers
+from jacorpus.signals.words import Tokens, repetition_names, word_counts, word_repetition_ratios
 from jacorpus.stage import Column
 
-_RATIOS = ("word_mean_chars", "newline_per_word", "alpha_word_ratio", "symbol_word_ratio", "word_repetition_ratio")
+_RATIOS = ("word_mean_chars", "newline_per_word", "alpha_word_ratio", "symbol_word_ratio")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Wordless:
 
     def columns(self) -> Mapping[str, pa.DataType]:
         whole = dict.fromkeys(("words", "plain_words"), pa.int32())
-        return {**whole, **dict.fromkeys((*_RATIOS, *cover_names()), pa.float64())}
+        return {**whole, **dict.fromkeys((*_RATIOS, *repetition_names()), pa.float64())}
 
     def measure(self, batch: pa.RecordBatch) -> dict[str, Column]:
         from jacorpus.kernels.pseudo_words import DIGIT, SYMBOL, pseudo_words
@@ -47,6 +47,5 @@ class Wordless:
             alpha=plain & (found.kinds != DIGIT),
             stopword=nothing,
         )
-        columns = word_counts(tokens, text) | word_covers(tokens, text)
-        columns["word_repetition_ratio"] = repeated_ratio(tokens)
+        columns = word_counts(tokens, text) | word_repetition_ratios(tokens, text)
         return {name: columns[name] for name in self.columns()}

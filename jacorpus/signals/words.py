@@ -36,10 +36,7 @@ sentence ends of scripts that do not occur here. It holds １ and lacks ・『�
 _TOP = range(2, 5)
 _DUP = range(5, 11)
 _REPEATED = 7
-_NUMBERS = (
-    *("word_mean_chars", "newline_per_word", "alpha_word_ratio", "symbol_word_ratio"),
-    *("noun_ratio", "word_repetition_ratio"),
-)
+_NUMBERS = ("word_mean_chars", "newline_per_word", "alpha_word_ratio", "symbol_word_ratio", "noun_ratio")
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Words:
 
     def columns(self) -> Mapping[str, pa.DataType]:
         whole = dict.fromkeys(("words", "plain_words", "stopword_types"), pa.int32())
-        return {**whole, **dict.fromkeys((*_NUMBERS, *cover_names()), pa.float64())}
+        return {**whole, **dict.fromkeys((*_NUMBERS, *repetition_names()), pa.float64())}
 
     def measure(self, batch: pa.RecordBatch) -> dict[str, Column]:
         text = batch.column("text")
@@ -76,8 +73,9 @@ class Words:
         inflight.clear()
         everything = _tokens(surfaces, counts[0], tuple(self.stopwords))
         solid = everything.only(everything.solid)
-        repeated = repeated_ratio(everything)  # HojiChar counts ideographic spaces as words, datatrove does not
-        columns = word_counts(solid, text) | word_covers(solid, text) | {"word_repetition_ratio": repeated}
+        columns = word_counts(solid, text) | word_repetition_ratios(solid, text)
+        if solid is not everything:  # HojiChar counts ideographic spaces as words, datatrove does not
+            columns["word_repetition_ratio"] = word_repetition_ratios(everything, text)["word_repetition_ratio"]
         columns["stopword_types"] = _stopword_types(solid)
         columns["noun_ratio"] = counts[1] / np.maximum(counts[0] - counts[2], 1)
         return {name: columns[name] for name in self.columns()}
@@ -193,24 +191,21 @@ def _occurrences(text: pa.Array, mark: str) -> np.ndarray:
     return pc.count_substring(text, mark).to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def cover_names() -> list[str]:
-    """Columns of ``word_covers``."""
-    return [f"top_{n}_word_cover_ratio" for n in _TOP] + [f"dup_{n}_word_cover_ratio" for n in _DUP]
+def repetition_names() -> list[str]:
+    """Columns of ``word_repetition_ratios``."""
+    covers = [f"top_{n}_word_cover_ratio" for n in _TOP] + [f"dup_{n}_word_cover_ratio" for n in _DUP]
+    return [*covers, "word_repetition_ratio"]
 
 
-def word_covers(tokens: Tokens, text: pa.Array) -> dict[str, Column]:
-    """Gopher's shares of the characters in the commonest and in repeated word n-grams."""
+def word_repetition_ratios(tokens: Tokens, text: pa.Array) -> dict[str, Column]:
+    """Gopher's shares of the characters in the commonest and in repeated n-grams; HojiChar's share of repeated ones."""
     from jacorpus.kernels.word_ngrams import word_repetition
 
     chars = np.maximum(pc.utf8_length(text).to_numpy(zero_copy_only=False), 1)
-    top, dup, _ = word_repetition(tokens.offsets, tokens.numbers, tokens.chars, max(_DUP))
+    top, dup, repeated = word_repetition(tokens.offsets, tokens.numbers, tokens.chars, max(_DUP))
     found = [top[:, n] / chars for n in _TOP] + [dup[:, n] / chars for n in _DUP]
-    return dict(zip(cover_names(), found, strict=True))
+    return dict(zip(repetition_names(), [*found, _repeated_ratio(tokens, repeated)], strict=True))
 
 
-def repeated_ratio(tokens: Tokens) -> np.ndarray:
-    """Occurrences of 7-grams that occur twice or more / all 7-grams, float64 [N]."""
-    from jacorpus.kernels.word_ngrams import word_repetition
-
-    repeated = word_repetition(tokens.offsets, tokens.numbers, tokens.chars, _REPEATED)[2][:, _REPEATED]
-    return repeated / np.maximum(np.diff(tokens.offsets) - _REPEATED + 1, 1)
+def _repeated_ratio(tokens: Tokens, repeated: np.ndarray) -> np.ndarray:
+    return repeated[:, _REPEATED] / np.maximum(np.diff(tokens.offsets) - _REPEATED + 1, 1)
