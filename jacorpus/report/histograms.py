@@ -84,10 +84,11 @@ def histograms(parts: Sequence[Path], wanted: Sequence[Wanted]) -> list[Histogra
 def choose_edges(values: np.ndarray, thresholds: Sequence[Threshold], whole: bool) -> Edges:
     """Edges of about 44 bins over the middle 99 % of values and all bounds.
 
-    values: float64, not empty. whole: they are whole numbers, so no bin is narrower than 1.
+    values: float64, finite. whole: they are whole numbers, so no bin is narrower than 1.
     """
-    low, high = np.percentile(values, (0.5, 99.5))
     bounds = [bound.value for bound in thresholds]
+    values = values if len(values) else np.array(bounds)
+    low, high = np.percentile(values, (0.5, 99.5))
     low, high = min(low, *bounds), max(high, *bounds)
     dropped = values[values > max(bounds)] if any(bound.side == "max" for bound in thresholds) else values[:0]
     if len(dropped):  # they are what one looks for: shown, unless they would squeeze the rest into a corner
@@ -105,10 +106,10 @@ def choose_edges(values: np.ndarray, thresholds: Sequence[Threshold], whole: boo
         width = max(1.0, float(round(width)))
     closed = "right" if thresholds[0].side == "max" else "left"
     left = max(int(np.ceil((bounds[0] - low) / width - 1e-9)), 0)
-    if left and not whole and low == 0:
-        width = (bounds[0] - low) / left
     right = max(int(np.ceil((high - bounds[0]) / width)), 1)
     grid = bounds[0] + width * np.arange(-left, right + 1)
+    if low == 0 and not log and grid[0] < 0 < grid[1]:
+        grid[0] = 0.0
     return Edges(10.0**grid if log else grid, closed, log)
 
 
@@ -155,11 +156,7 @@ def _look(parts: Sequence[Path], wanted: Sequence[Wanted], names: dict[str, bool
             values.append(_numbers(column.take(pa.array(np.arange(0, len(column), step)))))
     joined = [np.concatenate(values) for values in seen]
     return [
-        choose_edges(
-            values[np.isfinite(values)] if len(values) else np.array([one.thresholds[0].value]),
-            one.thresholds,
-            names[one.signal],
-        )
+        choose_edges(values[np.isfinite(values)], one.thresholds, names[one.signal])
         for values, one in zip(joined, wanted, strict=True)
     ]
 
