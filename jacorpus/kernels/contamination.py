@@ -224,7 +224,7 @@ def _measure(
     offsets, data, table, joined, n, m, base, bar, grams, lengths, whole, long, short, best, which, hits, matched
 ):  # type: ignore[no-untyped-def]
     long_keys, long_first, long_items, long_bits = long
-    short_keys, short_first, short_items, short_bits = short
+    short_keys, short_bits = short[0], short[3]
     longest = 1
     for document in range(offsets.size - 1):
         longest = max(longest, offsets[document + 1] - offsets[document] + 1)
