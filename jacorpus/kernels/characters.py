@@ -20,7 +20,7 @@ from jacorpus.kernels.buffers import text_buffers
 
 CODE_POINTS = 0x110000
 _CLASSES = 64
-_SENTENCE_END, _WHITE_SPACE, _ELLIPSIS, _HEAD_KANA = 1, 2, 4, 8
+_SENTENCE_END, _WHITE_SPACE, _ELLIPSIS, _HEAD_KANA, _LINE_FEED = 1, 2, 4, 8, 16
 
 PROPERTIES = {
     "hiragana_chars": script.HIRAGANA,
@@ -60,7 +60,8 @@ class Classes(NamedTuple):
 @cache
 def classes() -> Classes:
     """The table, built once a process from `jacorpus.script` (some 20 ms)."""
-    marks = (script.SENTENCE_ENDS, script.WHITE_SPACE, script.ELLIPSIS_ENDS, script.HEAD_KANA)
+    # In the order of the bits of flags.
+    marks = (script.SENTENCE_ENDS, script.WHITE_SPACE, script.ELLIPSIS_ENDS, script.HEAD_KANA, {10})
     sets = [*marks, *PROPERTIES.values(), *(script.characters(char) for char in script.STOP_CHARS)]
     bits = np.zeros(CODE_POINTS, np.int64)
     for bit, members in enumerate(sets):
@@ -70,9 +71,9 @@ def classes() -> Classes:
         raise ValueError(f"{len(kinds)} classes of characters, at most {_CLASSES} fit")
     has = ((kinds[:, None] >> np.arange(len(sets))) & 1).astype(np.int64)
     has = np.pad(has, ((0, _CLASSES - len(kinds)), (0, 0)))
-    flags = (has[:, :4] * [_SENTENCE_END, _WHITE_SPACE, _ELLIPSIS, _HEAD_KANA]).sum(1).astype(np.uint8)
-    stops = has[:, 4 + len(PROPERTIES) :].argmax(0)
-    return Classes(class_of.astype(np.uint8), flags, has[:, 4 : 4 + len(PROPERTIES)], stops)
+    flags = (has[:, : len(marks)] << np.arange(len(marks))).sum(1).astype(np.uint8)
+    counts_KP, stops = np.split(has[:, len(marks) :], [len(PROPERTIES)], axis=1)
+    return Classes(class_of.astype(np.uint8), flags, counts_KP, stops.argmax(0))
 
 
 def character_counts_naive(text: str) -> dict[str, int]:
@@ -120,10 +121,27 @@ def decode(data, start, end, codes):
     count = 0
     i = start
     while i < end:
-        code, step = decode_at(data, i, end)
-        codes[count] = code
-        count += 1
-        i += step
+        # Kana, kanji and ASCII come in runs: four of them at a time.
+        while i + 12 <= end:
+            a, b, c, d = data[i], data[i + 3], data[i + 6], data[i + 9]
+            if ((a ^ 0xE0) | (b ^ 0xE0) | (c ^ 0xE0) | (d ^ 0xE0)) > 0x0F:
+                break
+            for k in range(4):
+                j = i + 3 * k
+                b0, b1, b2 = np.uint32(data[j] & 15), np.uint32(data[j + 1] & 63), np.uint32(data[j + 2] & 63)
+                codes[count + k] = np.uint32(b0 << np.uint32(12)) | np.uint32(b1 << np.uint32(6)) | b2
+            count += 4
+            i += 12
+        while i + 4 <= end and (data[i] | data[i + 1] | data[i + 2] | data[i + 3]) < 0x80:
+            for k in range(4):
+                codes[count + k] = data[i + k]
+            count += 4
+            i += 4
+        if i < end:
+            code, step = decode_at(data, i, end)
+            codes[count] = code
+            count += 1
+            i += step
     return count
 
 
@@ -138,19 +156,22 @@ def _sentence_ends_in_ellipsis(kinds, flags, start, end):
 
 
 @njit(cache=True, nogil=True)
-def _sentences(codes, kinds, flags, count, row):
+def _sentences(kinds, flags, count, breaks, row):
     """Fill the sentence measures of one document: row[3:7]. An ellipsis ends a sentence only before a line end."""
+    found = 0
+    for i in range(count):
+        breaks[found] = i
+        found += (flags[kinds[i]] & (_SENTENCE_END | _LINE_FEED)) != 0
+    breaks[found] = count
     start = 0
-    for i in range(count + 1):
-        line_end = i == count or codes[i] == 10
-        if not line_end and not flags[kinds[i]] & _SENTENCE_END:
-            continue
+    for j in range(found + 1):
+        i = np.int64(breaks[j])
         length = i - start
         if length > 0:
-            if line_end:
-                row[6] += _sentence_ends_in_ellipsis(kinds, flags, start, i)
-            else:
+            if i < count and flags[kinds[i]] & _SENTENCE_END:
                 length += 1
+            else:
+                row[6] += _sentence_ends_in_ellipsis(kinds, flags, start, i)
             row[3] += 1
             row[4] += length
             row[5] = max(row[5], length)
@@ -159,12 +180,27 @@ def _sentences(codes, kinds, flags, count, row):
 
 @njit(cache=True, nogil=True)
 def _longest_run(codes, count):
-    longest = 0
+    """Length of the longest run of one character.
+
+    A longer run than the best so far that begins at ``start`` or later covers codes[start + longest]: reading
+    backwards from there, the first other character tells where it can begin at the earliest. So most characters
+    are never read.
+    """
+    longest = min(count, 1)
     start = 0
-    for i in range(1, count + 1):
-        if i == count or codes[i] != codes[i - 1]:
-            longest = max(longest, i - start)
-            start = i
+    while start + longest < count:
+        code = codes[start + longest]
+        i = start + longest - 1
+        while i >= start and codes[i] == code:
+            i -= 1
+        if i >= start:
+            start = i + 1
+            continue
+        end = start + longest + 1
+        while end < count and codes[end] == code:
+            end += 1
+        longest = end - start
+        start = end
     return longest
 
 
@@ -176,7 +212,7 @@ def _count(offsets, data, class_of, flags, head_chars, hist_NK, rows):
     for d in range(documents):
         largest = max(largest, offsets[d + 1] - offsets[d])
     codes = np.empty(largest + 1, np.uint32)
-    kinds = np.empty(largest + 1, np.uint8)
+    kinds, breaks = np.empty(largest + 1, np.uint8), np.empty(largest + 1, np.int32)
     even, odd = np.zeros(_CLASSES, np.int64), np.zeros(_CLASSES, np.int64)
     for d in range(documents):
         count = decode(data, offsets[d], offsets[d + 1], codes)
@@ -195,7 +231,7 @@ def _count(offsets, data, class_of, flags, head_chars, hist_NK, rows):
         for i in range(min(head_chars, count)):
             rows[d, 1] += (flags[kinds[i]] & _HEAD_KANA) != 0
         rows[d, 2] = _longest_run(codes, count)
-        _sentences(codes, kinds, flags, count, rows[d])
+        _sentences(kinds, flags, count, breaks, rows[d])
 
 
 def character_counts(array: pa.Array) -> dict[str, np.ndarray]:

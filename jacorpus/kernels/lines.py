@@ -32,8 +32,7 @@ COUNTS = (
     "dup_sentences",
     "dup_sentence_chars",
 )
-_LF = 10
-_WHITE_SPACE, _LINE_END, _BULLET, _SENTENCE_END = 1, 2, 4, 8
+_WHITE_SPACE, _LINE_END, _BULLET, _SENTENCE_END, _LINE_FEED = 1, 2, 4, 8, 16
 
 
 @cache
@@ -45,6 +44,7 @@ def marks() -> np.ndarray:
         (_LINE_END, script.LINE_ENDS),
         (_BULLET, script.BULLETS),
         (_SENTENCE_END, script.SENTENCE_ENDS),
+        (_LINE_FEED, {10}),
     ):
         bits[np.fromiter(members, np.int64)] |= bit
     return bits
@@ -79,35 +79,47 @@ def _repeated_chars(pieces: list[str]) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _find_lines(codes, count, runs, starts, ends):
-    """Fill starts and ends of the lines; their number. With ``runs``, a run of LF is one break."""
-    if count == 0:
-        return 0
-    found, start, i = 0, 0, 0
-    while i < count:
-        if codes[i] == _LF:
-            starts[found], ends[found] = start, i
-            found += 1
-            while runs and i + 1 < count and codes[i + 1] == _LF:
-                i += 1
-            start = i + 1
-        i += 1
-    starts[found], ends[found] = start, count
-    return found + 1
+def _find_breaks(bits, count, breaks):
+    """Fill breaks with the places of LF and of sentence ends; their number."""
+    found = 0
+    for i in range(count):
+        breaks[found] = i
+        found += (bits[i] & (_LINE_FEED | _SENTENCE_END)) != 0
+    return found
 
 
 @njit(cache=True, nogil=True)
-def _find_sentences(codes, bits, count, starts, ends):
+def _find_lines(bits, count, breaks, found, runs, starts, ends):
+    """Fill starts and ends of the lines; their number. With ``runs``, a run of LF is one break."""
+    if count == 0:
+        return 0
+    lines, start = 0, 0
+    for j in range(found):
+        i = np.int64(breaks[j])
+        if not bits[i] & _LINE_FEED:
+            continue
+        if not runs or i == 0 or not bits[i - 1] & _LINE_FEED:
+            starts[lines], ends[lines] = start, i
+            lines += 1
+        start = i + 1
+    starts[lines], ends[lines] = start, count
+    return lines + 1
+
+
+@njit(cache=True, nogil=True)
+def _find_sentences(bits, count, breaks, found, starts, ends):
     """Fill starts and ends of the sentences; their number."""
-    found, start = 0, 0
-    for i in range(count + 1):
-        line_end = i == count or codes[i] == _LF
-        if line_end or bits[i] & _SENTENCE_END:
-            if i > start:
-                starts[found], ends[found] = start, i if line_end else i + 1
-                found += 1
-            start = i + 1
-    return found
+    sentences, start = 0, 0
+    for j in range(found):
+        i = np.int64(breaks[j])
+        if i > start:
+            starts[sentences], ends[sentences] = start, i + ((bits[i] & _SENTENCE_END) != 0)
+            sentences += 1
+        start = i + 1
+    if count > start:
+        starts[sentences], ends[sentences] = start, count
+        sentences += 1
+    return sentences
 
 
 @njit(cache=True, nogil=True)
@@ -144,7 +156,13 @@ def _duplicates(codes, starts, ends, pieces, slots):
         start = np.int64(starts[j])
         length = np.int64(ends[j]) - start
         x = np.uint64(length)
-        for k in range(start, start + length):
+        k, end = start, start + length
+        while k + 1 < end:
+            both = np.uint64(codes[k]) | (np.uint64(codes[k + 1]) << np.uint64(32))
+            x = (x ^ both) * np.uint64(0x9E3779B97F4A7C15)
+            x ^= x >> np.uint64(32)
+            k += 2
+        if k < end:
             x = (x ^ np.uint64(codes[k])) * np.uint64(0x9E3779B97F4A7C15)
         slot = (x >> np.uint64(32)) & mask
         while slots[slot]:
@@ -179,22 +197,24 @@ def _count(offsets, data, marks, runs, short, rows):
         most = max(most, offsets[d + 1] - offsets[d])
     codes, bits = np.empty(most + 1, np.uint32), np.empty(most + 1, np.uint8)
     starts, ends = np.empty(most + 1, np.int32), np.empty(most + 1, np.int32)
-    room = np.empty(4 * most + 16, np.int32)
+    breaks, room = np.empty(most + 1, np.int32), np.empty(4 * most + 16, np.int32)
     for d in range(documents):
         row = rows[d]
         count = decode(data, offsets[d], offsets[d + 1], codes)
         for i in range(count):
             bits[i] = marks[codes[i]]
-        lines = _find_lines(codes, count, runs, starts, ends)
+        found = _find_breaks(bits, count, breaks)
+        lines = _find_lines(bits, count, breaks, found, runs, starts, ends)
         row[0] = lines
         _describe(codes, bits, starts, ends, lines, short, row)
         row[8], row[9] = _duplicates(codes, starts, ends, lines, _slots(lines, room))
-        for i in range(count):
-            if codes[i] == _LF:
+        for j in range(found):
+            i = np.int64(breaks[j])
+            if bits[i] & _LINE_FEED:
                 row[6] += 1
                 dots = i > 2 and codes[i - 1] == 46 and codes[i - 2] == 46 and codes[i - 3] == 46
                 row[5] += dots or (i > 0 and codes[i - 1] == 0x2026)
-        sentences = _find_sentences(codes, bits, count, starts, ends)
+        sentences = _find_sentences(bits, count, breaks, found, starts, ends)
         row[10] = sentences
         for j in range(sentences):
             row[11] += ends[j] - starts[j]
