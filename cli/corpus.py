@@ -15,7 +15,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override, as key=value; may be repeated.")]
 Workers = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes; default: all processors.")]
-EngineName = Annotated[str, typer.Option("--engine", help="local, or ray (needs the extra `ray`).")]
+EngineName = Annotated[str, typer.Option("--engine", help="local, inline, or ray (needs the extra `ray`).")]
 
 
 @app.command()
@@ -78,11 +78,15 @@ def make_engine(name: str, workers: int) -> Any:
         from jacorpus.engine.local import Local
 
         return Local(workers)
+    if name == "inline":
+        from jacorpus.engine.inline import Inline
+
+        return Inline()
     if name == "ray":
         from jacorpus.engine.ray import Ray
 
         return Ray(workers)
-    raise RecipeError(f"--engine {name}{nearest(name, ('local', 'ray'))}")
+    raise RecipeError(f"--engine {name}{nearest(name, ('local', 'inline', 'ray'))}")
 
 
 def _forget(out: Path) -> None:

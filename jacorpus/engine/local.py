@@ -23,6 +23,8 @@ from jacorpus.tasks import Attempt, Fate, Task, execute
 MAX_DEATHS = 6
 HANG_S = 120.0
 """Wall seconds on one document before its worker is killed; stages with limits of their own end it sooner."""
+SILENT_S = 600.0
+"""Wall seconds without a finished batch before a measure task's worker is killed and goes document by document."""
 
 Event = Callable[[str, Task, int], None]
 
@@ -37,9 +39,11 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.attempt: Attempt | None = None
+        self.heard = time.monotonic()
 
     def give(self, store: Store, attempt: Attempt) -> None:
         self.attempt = attempt
+        self.heard = time.monotonic()
         inflight.attach(memoryview(self.slot).cast("B"))
         inflight.clear()
         inflight.attach(None)
@@ -76,6 +80,9 @@ def _serve(pipe: Connection, slot: Any, parent: int) -> None:
             store, attempt = pipe.recv()
         except (EOFError, OSError):
             return
+        except Exception as error:  # a stage of the user's own that this process can't import
+            pipe.send(("broken", f"{type(error).__name__}: {error}"))
+            continue
         waiting = 0
         answer: tuple[str, Any]
         try:
@@ -116,9 +123,10 @@ class Local:
 
     name = "local"
 
-    def __init__(self, workers: int, hang_s: float = HANG_S) -> None:
+    def __init__(self, workers: int, hang_s: float = HANG_S, silent_s: float = SILENT_S) -> None:
         self.workers = workers
         self.hang_s = hang_s
+        self.silent_s = silent_s
         self.pool: list[_Worker] = []
 
     def run(self, tasks: Sequence[Task], store: Store, on_event: Event) -> dict[str, dict[str, Any]]:
@@ -183,13 +191,17 @@ class _Run:
         now = time.monotonic()
         for worker in list(self.workers):
             identity, since = worker.flight()
-            if worker.attempt and identity and now - since > self.engine.hang_s:
+            measuring = worker.attempt is not None and worker.attempt.task.kind == "measure"
+            hung = identity is not None and now - since > self.engine.hang_s
+            silent = identity is None and now - worker.heard > self.engine.silent_s
+            if measuring and (hung or silent):
                 worker.process.kill()
                 self._bury(worker, "timeout")
 
     def _hear(self, worker: _Worker, kind: str, value: Any) -> None:
         attempt = worker.attempt
         assert attempt is not None
+        worker.heard = time.monotonic()
         if kind == "progress":
             self.on_event("progress", attempt.task, value)
             return
