@@ -94,8 +94,7 @@ def choose_edges(values: np.ndarray, thresholds: Sequence[Threshold], whole: boo
     if len(dropped):  # they are what one looks for: shown, unless they would squeeze the rest into a corner
         high = max(high, min(float(np.percentile(dropped, 95)), max(bounds) + 3 * abs(max(bounds) - low)))
     median = float(np.median(values))
-    log = whole and low >= 1 and high > 12 * median
-    log = log or bool(whole and low >= 1 and high / low > 300)
+    log = bool(whole and low >= 1 and (high > 12 * median or high > 300 * low))
     if log:
         low, high, bounds = np.log10(low), np.log10(high), [float(np.log10(bound)) for bound in bounds]
     margin = 0.06 * (high - low) or 0.5

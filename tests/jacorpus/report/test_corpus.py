@@ -31,6 +31,11 @@ def test_every_section_is_there(report):
     assert tuple(section.key for section in report.sections) == SECTIONS
 
 
+def test_it_renders_as_json_and_markdown_too(report):
+    assert len(json.loads(report.to_json())["sections"]) == len(SECTIONS)
+    assert report.to_markdown().count("## ") == len(SECTIONS)
+
+
 def test_waterfalls_add_up(report, finished):
     counts = json.loads((finished.out / "manifest.json").read_text())["counts"]
     for views in blocks(report, "retention", Views):
