@@ -60,9 +60,10 @@ def extract(html: str) -> Extracted:
 
 def _deepen_lists(tree: Any) -> None:
     """Wrap lists near the root that stand beside prose: menus do not."""
-    if tree.body is None:
+    body = tree.body
+    if body is None:
         return
-    for item_list in tree.body.query_selector_all(_SHALLOW_LISTS):
+    for item_list in body.query_selector_all(_SHALLOW_LISTS):
         beside = (item_list.previous_element_sibling, item_list.next_element_sibling)
         if any(node is not None and node.tag in _PROSE for node in beside):
             wrappers = [tree.create_element("div") for _ in range(_DEEP)]

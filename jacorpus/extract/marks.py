@@ -12,21 +12,22 @@ extractors); OPEN and CLOSE are control characters, which weigh one byte in the 
 import re
 
 LINE = "\ua6f3"  # BAMUM FULL STOP
-OPEN = "\x01"
-CLOSE = "\x02"
+OPEN, CLOSE = "\x01", "\x02"
+OPEN_LETTER, CLOSE_LETTER = "\ua6f4", "\ua6f5"  # the same where control characters are refused
 
 _JA = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uffef"
 _BREAK = re.compile(f"\n(?:(?<=[{_JA}]\n)|(?=[ \t\u3000]*[{_JA}]))")
 _ALONE = re.compile(f">([ \t\n]*[{_JA}・-ー])(?=[ \t\n]*<)")
-_EMPTY_LINK = re.compile(r"<[aA](?=[\s>])[^>]*>\s*</[aA]>")
+_LINK = re.compile(r"<[aA](?=[\s>])[^>]*>\s*</[aA]>")
 _LINK = re.compile(r"(<[aA](?=[\s>])[^>]*>)")
-_LEFT = re.compile("[\x01\x02\ua6f3]")
+_MARKS = (OPEN, CLOSE, LINE, OPEN_LETTER, CLOSE_LETTER)
+_LEFT = re.compile("[\x01\x02\ua6f3-\ua6f5]")
 
 _JOINED = re.compile(f"(?<=[{_JA}]){LINE}[ \n](?=[{_JA}])")
 _EDGE = re.compile(f"(?:^|(?<=\n)){LINE} ")
 _LINKED = re.compile(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}")
 _ANCHOR = re.compile(f"{OPEN}[¶#§\ue000-\uf8ff ]?{CLOSE}")
-_HOLLOW = re.compile(f"(\n*)(?:^|\n)[ \t•]*[{OPEN}{CLOSE}{LINE} \t]+(?:(\n+)|$)")
+_HOLLOW = re.compile(f"(\n+)(?:[ \t•]*[{OPEN}{CLOSE}][{OPEN}{CLOSE}{LINE} \t•]*(\n+|$))+")
 
 
 def mark_lines(html: str) -> str:
@@ -43,33 +44,28 @@ def mark_lines(html: str) -> str:
 
 
 def mark_links(html: str) -> str:
-    """HTML with OPEN after each ``<a>`` tag and CLOSE before each ``</a>``; links without text are gone."""
-    if "</a>" not in html and "</A>" not in html:
-        return html
-    html = OPEN.join(_split_links(_EMPTY_LINK.sub("", html)))
-    return html.replace("</a>", CLOSE + "</a>").replace("</A>", CLOSE + "</A>")
-
-
-def _split_links(html: str) -> list[str]:
-    """Pieces between which OPEN belongs: each ends with an ``<a>`` tag, but for the last."""
+    """HTML with OPEN after each ``<a>`` tag and CLOSE before each ``</a>``."""
     pieces = _LINK.split(html)
-    return [before + tag for before, tag in zip(pieces[::2], [*pieces[1::2], ""], strict=True)]
+    if len(pieces) == 1:
+        return html
+    html = OPEN.join([before + tag for before, tag in zip(pieces[::2], [*pieces[1::2], ""], strict=True)])
+    html = html.replace("</a>", CLOSE + "</a>")
+    return html.replace("</A>", CLOSE + "</A>") if "</A>" in html else html
 
 
 def strip_marks(html: str) -> str:
     """HTML without characters that could be taken for marks."""
-    if OPEN in html or CLOSE in html or LINE in html:
-        return _LEFT.sub("", html)
-    return html
+    return _LEFT.sub("", html) if any(mark in html for mark in _MARKS) else html
 
 
 def read_marks(text: str) -> tuple[str, int]:
     """(text without marks and soft hyphens, characters that stood inside links)."""
     linked = 0
+    text = text.replace(OPEN_LETTER, OPEN).replace(CLOSE_LETTER, CLOSE)
     if OPEN in text or CLOSE in text:
         text = _HOLLOW.sub(_longer, _ANCHOR.sub("", text))
         linked = sum(map(len, _LINKED.findall(text)))
-        text = text.replace(OPEN, "").replace(CLOSE, "")
+        text = text.replace(OPEN, "").replace(CLOSE, "").strip("\n")
     text = text.replace("\xad", "")  # where a browser may hyphenate: layout, not text
     if LINE in text:
         text = _EDGE.sub("", _JOINED.sub("", text)).replace(LINE, "")
@@ -77,6 +73,5 @@ def read_marks(text: str) -> tuple[str, int]:
 
 
 def _longer(found: re.Match[str]) -> str:
-    """The longer of the gaps around a line that had nothing but marks."""
-    before, after = found[1] + "\n", found[2] or ""
-    return max(before, after, key=len) if after else ""
+    """The longer of the gaps around lines that had nothing but marks."""
+    return max(found[1], found[2], key=len)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from jacorpus.extract import fast
-from jacorpus.extract.marks import mark_lines, read_marks, strip_marks
+from jacorpus.extract.marks import CLOSE_LETTER, OPEN_LETTER, mark_lines, read_marks, strip_marks
 from jacorpus.extract.page import COLUMNS, Extracted, Limits, apply_pages
 from jacorpus.extract.render import render
 from jacorpus.stage import Applied
@@ -82,7 +82,18 @@ def _tree(html: str) -> Any:
         if element.tag in _READINGS or (len(text) * 2 < whole and (element.tag != "noscript" or len(text) < 500)):
             element.drop_tree()
     etree.strip_tags(root, "ruby", "rb", "rtc")  # trafilatura loses what follows an element it does not know
+    for link in root.iter("a"):
+        _mark(link)
     return root
+
+
+def _mark(link: Any) -> None:
+    """Put marks around the text of a link."""
+    if len(link):
+        link.text = OPEN_LETTER + (link.text or "")
+        link[-1].tail = (link[-1].tail or "") + CLOSE_LETTER
+    elif link.text and not link.text.isspace():
+        link.text = OPEN_LETTER + link.text + CLOSE_LETTER
 
 
 def _main(tree: Any) -> tuple[str, int]:
@@ -90,11 +101,10 @@ def _main(tree: Any) -> tuple[str, int]:
     from trafilatura import bare_extraction
     from trafilatura.settings import Document
 
-    found = bare_extraction(tree, include_comments=False, include_links=True)
+    found = bare_extraction(tree, include_comments=False)
     if not isinstance(found, Document) or found.body is None:
         return "", 0
-    text, linked = render(found.body)
-    return read_marks(text)[0], linked
+    return read_marks(render(found.body))
 
 
 def _parser_module() -> Any:

@@ -18,12 +18,11 @@ class _Writer:
         self.gap = 0
         self.prefix = ""
         self.space = False
-        self.linked = 0
 
     def want(self, gap: int) -> None:
         self.gap = max(self.gap, gap)
 
-    def words(self, text: str, linked: bool) -> None:
+    def words(self, text: str) -> None:
         """Text in which white space means one space."""
         body = " ".join(part for part in text.replace("\f", " ").split("\n"))
         parts = [part for part in _fields(body) if part]
@@ -34,7 +33,6 @@ class _Writer:
         if (self.space or text[0] in _SPACE) and not self.gap and self.pieces:
             joined = " " + joined
         self._put(joined)
-        self.linked += len(joined) if linked else 0
         self.space = text[-1] in _SPACE
 
     def verbatim(self, text: str) -> None:
@@ -55,14 +53,14 @@ def _fields(text: str) -> list[str]:
     return text.replace("\t", " ").replace("\r", " ").split(" ")
 
 
-def render(body: Any) -> tuple[str, int]:
-    """(plain text, characters of it inside links)."""
+def render(body: Any) -> str:
+    """Plain text."""
     writer = _Writer()
-    _element(body, writer, 0, False)
-    return "".join(writer.pieces).strip("\n "), writer.linked
+    _element(body, writer, 0)
+    return "".join(writer.pieces).strip("\n ")
 
 
-def _element(element: Any, writer: _Writer, depth: int, linked: bool) -> None:
+def _element(element: Any, writer: _Writer, depth: int) -> None:
     tag = element.tag
     if tag == "code" and "\n" in "".join(element.itertext()):
         writer.want(2)
@@ -74,17 +72,17 @@ def _element(element: Any, writer: _Writer, depth: int, linked: bool) -> None:
         writer.want(1)
     elif tag != "graphic":
         _open(element, writer, depth)
-        _inside(element, writer, depth + (tag == "list"), linked or tag == "ref")
+        _inside(element, writer, depth + (tag == "list"))
         _close(tag, writer, depth)
 
 
-def _inside(element: Any, writer: _Writer, depth: int, linked: bool) -> None:
+def _inside(element: Any, writer: _Writer, depth: int) -> None:
     if element.text:
-        writer.words(element.text, linked)
+        writer.words(element.text)
     for child in element:
-        _element(child, writer, depth, linked)
+        _element(child, writer, depth)
         if child.tail:
-            writer.words(child.tail, linked)
+            writer.words(child.tail)
 
 
 def _open(element: Any, writer: _Writer, depth: int) -> None:
@@ -119,5 +117,4 @@ def _row(row: Any, writer: _Writer) -> None:
     if line:
         writer.want(1)
         writer.verbatim(line)
-        writer.linked += sum(len("".join(ref.itertext())) for ref in row.iter("ref"))
         writer.want(1)
