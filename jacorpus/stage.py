@@ -182,7 +182,7 @@ class Cut(Protocol):
     """Cuts passages that are frequent over the whole corpus out of the kept text (paragraph dedup)."""
 
     def signature_schema(self) -> pa.Schema:
-        """List columns of ``sign``, one list a document."""
+        """List columns of ``sign``, one list a document, and columns of one value a document."""
         ...
 
     def sign(self, batch: pa.RecordBatch) -> dict[str, Column]: ...
@@ -190,7 +190,7 @@ class Cut(Protocol):
     def partitions(self, documents: int) -> int: ...
 
     def count(self, parts: Sequence[SignaturePart], partition: int, partitions: int) -> pa.Table:
-        """Passages at or over the stage's frequency: (hash: uint64, count: uint32), sorted by hash."""
+        """Passages frequent enough for ``measure`` or ``cut``: (hash: uint64, count: uint32), sorted by hash."""
         ...
 
     def columns(self) -> Mapping[str, pa.DataType]:

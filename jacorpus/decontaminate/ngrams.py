@@ -1,11 +1,8 @@
 """Finds benchmark items inside documents: the share of an item's character n-grams a document holds.
 
 Both sides are folded first (kernels/fold.py: width, case, punctuation and spaces gone, dakuten kept), so an
-item quoted in full-width letters or with other commas is found. Measures only; the rule to add is
-
-    decontaminate.coverage  max = 0.8  reason = "benchmark"
-
-which the run adds by itself with ``drop_coverage`` as the bound. A document at the bound or over it goes.
+item quoted in full-width letters or with other commas is found. The stage asks for one rule itself: a
+document whose ``coverage`` is ``drop_coverage`` or more goes, reason ``benchmark``.
 
 An item is one string of a benchmark record. Read are the fields given, else the questions and texts of the
 record and of records nested in it (QUESTION_FIELDS). Choices are joined to a question that is too short or
@@ -18,8 +15,8 @@ split by spaces do not exist in Japanese. n = 10 and min_chars = 12 are measured
 
 import functools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -153,7 +150,7 @@ class Ngrams:
     benchmarks: name -> JSONL file (plain, .gz, .zst), or a list of files, each named by its file name.
     fields: names of the fields that hold items; default QUESTION_FIELDS.
     n: characters of an n-gram. min_chars: folded characters an item needs to be looked for.
-    drop_coverage: an item counts as hit from this coverage on.
+    drop_coverage: from this coverage on an item counts as hit and the document is dropped.
 
     Columns: coverage (largest share of an item's n-grams found, 0-1); hits (items hit); hit_chars (folded
     characters of the document inside shared n-grams); benchmark and item (of the most covered item, the
@@ -161,8 +158,9 @@ class Ngrams:
     """
 
     costly: ClassVar[bool] = False
+    label: ClassVar[str] = "decontaminate"
 
-    benchmarks: Mapping[str, str] | Sequence[str] = field(default_factory=dict)
+    benchmarks: dict[str, str] | tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     n: int = 10
     min_chars: int = 12
@@ -176,9 +174,13 @@ class Ngrams:
 
     def files(self) -> tuple[tuple[str, str], ...]:
         """(benchmark, path) of each file read; their content decides the result."""
-        if isinstance(self.benchmarks, Mapping):
+        if isinstance(self.benchmarks, dict):
             return tuple(self.benchmarks.items())
         return tuple((PurePath(path).name.split(".")[0], path) for path in self.benchmarks)
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rule the stage asks for."""
+        return [{"signal": "coverage", "below": self.drop_coverage, "reason": "benchmark"}]
 
     def columns(self) -> Mapping[str, pa.DataType]:
         numbers = {"coverage": pa.float64(), "hits": pa.int32(), "hit_chars": pa.int32()}

@@ -75,15 +75,23 @@ def test_the_quoted_item_is_named(quiz):
 
 
 def test_what_is_not_protected_is_named(quiz):
-    short = Ngrams(benchmarks=[str(quiz)]).unprotected()
+    short = Ngrams(benchmarks=(str(quiz),)).unprotected()
     assert [(u.benchmark, u.id, u.text, u.chars) for u in short] == [
         ("quiz", "q3", "首都は？パリ", 5),
         ("quiz", "q4", "短い。", 2),
     ]
 
 
+def test_the_rule_it_asks_for_drops_at_the_bound(quiz):
+    from jacorpus.rules.rule import rule_from_table
+
+    (table,) = Ngrams(benchmarks=(str(quiz),), drop_coverage=0.5).rules()
+    rule = rule_from_table(table, "decontaminate", None, "here")
+    assert rule.fails(pa.array([0.49, 0.5, 1.0])).tolist() == [False, True, True]
+
+
 def test_fields_are_chosen(quiz):
-    stage = Ngrams(benchmarks=[str(quiz)], fields=("text",), min_chars=2)
+    stage = Ngrams(benchmarks=(str(quiz),), fields=("text",), min_chars=2)
     assert measured(stage, ["この話は短い"])["coverage"] == [1.0]
     assert measured(stage, ["本州と北海道を結ぶ鉄道トンネルの名は何ですか。"])["coverage"] == [0.0]
 
@@ -102,12 +110,12 @@ def test_unusable_benchmarks_are_errors(tmp_path):
         Ngrams()
     (tmp_path / "bad.jsonl").write_text('{"question": "x"}\n{oops\n')
     with pytest.raises(ValueError, match="line 2"):
-        Ngrams(benchmarks=[str(tmp_path / "bad.jsonl")]).unprotected()
+        Ngrams(benchmarks=(str(tmp_path / "bad.jsonl"),)).unprotected()
     (tmp_path / "empty.jsonl").write_text('{"other": "x"}\n')
     with pytest.raises(ValueError, match="no benchmark item"):
-        Ngrams(benchmarks=[str(tmp_path / "empty.jsonl")]).unprotected()
+        Ngrams(benchmarks=(str(tmp_path / "empty.jsonl"),)).unprotected()
     with pytest.raises(FileNotFoundError):
-        Ngrams(benchmarks=[str(tmp_path / "absent.jsonl")]).unprotected()
+        Ngrams(benchmarks=(str(tmp_path / "absent.jsonl"),)).unprotected()
 
 
 def rows_of(path, count):
