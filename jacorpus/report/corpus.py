@@ -233,7 +233,8 @@ def _run(out: Path) -> tuple[Block, ...]:
         columns += [Column(f"{name} time", "s"), Column(f"per {name} second", "bytes/s")]
     rows = [
         (
-            *(phase[name] for name in ("kind", "tasks", "reused", "bytes")),
+            *(phase[name] for name in ("kind", "tasks", "reused")),
+            phase["bytes"] or None,
             *(cell for name in clocks for cell in _clock(phase["bytes"], phase.get(f"{name}_s"))),
         )
         for phase in phases

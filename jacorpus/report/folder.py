@@ -8,6 +8,14 @@ from typing import Any
 from jacorpus.report.ledger import Fate
 from jacorpus.rules.rule import Rule, rule_from_json
 
+_PHASES = {
+    "transform": 0,
+    "signal": 0,
+    "dedup": 2,
+    "cut": 3,
+    "write": 3,
+}  # kind of a stage -> when it takes documents away
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -34,16 +42,18 @@ class Folder:
         return frozenset(rule["index"] for rule in self.manifest["rules"] if rule["active"] and not rule.get("tier"))
 
     def fates(self, domain: str | None = None, weight: str = "documents") -> list[tuple[Fate, int]]:
-        """(fate, documents or bytes) in the order of stages and rules, kept ones aside."""
+        """(fate, documents or bytes) in the order they are decided, kept ones aside."""
         sums: Counter[Fate] = Counter()
         for fate in self.manifest["fates"]:
             if domain in (None, fate["domain"]) and fate["state"] != "kept":
                 sums[fate["state"], fate["stage"] or "", fate["reason"] or ""] += fate[weight]
-        stages = [stage["label"] for stage in self.manifest["stages"]]
-        rules = [(rule["stage"], rule["reason"]) for rule in self.manifest["rules"]]
+        steps = {stage["label"]: (_PHASES.get(stage["kind"], 0), i) for i, stage in enumerate(self.manifest["stages"])}
+        rules = {(rule["stage"], rule["reason"]): rule["index"] for rule in reversed(self.manifest["rules"])}
 
         def place(fate: Fate) -> tuple[int, int, Fate]:
-            stage = stages.index(fate[1]) if fate[1] in stages else -1
-            return stage, rules.index(fate[1:]) if fate[1:] in rules else len(rules), fate
+            """Failures of reading and measuring come first, then rules, duplicates, failures of writing."""
+            if fate[0] == "dropped" and fate[1:] in rules:
+                return 1, rules[fate[1:]], fate
+            return (*steps.get(fate[1], (0, -1)), fate)
 
         return [(fate, sums[fate]) for fate in sorted(sums, key=place) if sums[fate]]

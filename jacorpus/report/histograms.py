@@ -104,10 +104,12 @@ def choose_edges(values: np.ndarray, thresholds: Sequence[Threshold], whole: boo
     if whole and not log:
         width = max(1.0, float(round(width)))
     closed = "right" if thresholds[0].side == "max" else "left"
-    left = max(int(np.ceil((bounds[0] - low) / width - 1e-9)), 0)
-    right = max(int(np.ceil((high - bounds[0]) / width)), 1)
-    grid = bounds[0] + width * np.arange(-left, right + 1)
-    if low == 0 and not log and grid[0] < 0 < grid[1]:
+    # a bar of one whole number stands around it, so the bound's edge lies halfway to what is dropped
+    edge = bounds[0] + (0.5 if closed == "right" else -0.5) * (whole and not log and width == 1)
+    left = max(int(np.ceil((edge - low) / width - 1e-9)), 0)
+    right = max(int(np.ceil((high - edge) / width)), 1)
+    grid = edge + width * np.arange(-left, right + 1)
+    if low == 0 and not log and edge == bounds[0] and grid[0] < 0 < grid[1]:
         grid[0] = 0.0
     return Edges(10.0**grid if log else grid, closed, log)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from jacorpus.report.report import Bars, Curve, Histogram, Line, Threshold, Tone, Waterfall, show
+from jacorpus.report.report import Bars, Curve, Histogram, Line, Tone, Waterfall, show
 
 ROW = 25  # height of a row of bars
 WIDTH = 946.0  # of a chart of rows
@@ -52,8 +52,8 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def text_width(text: str, size: float = 12.5) -> float:
-    """About how wide a text is set: wide characters 1 em, others 0.55 em."""
-    return size * sum(1.0 if ord(c) > 0x2E7F else 0.55 for c in text)
+    """About how wide a text is set: wide characters 1 em, others 0.6 em."""
+    return size * sum(1.0 if ord(c) > 0x2E7F else 0.6 for c in text)
 
 
 def _short(text: str, width: float, size: float = 12.5) -> str:
@@ -205,7 +205,7 @@ def _histogram(block: Histogram) -> str:
     body.append(_line(left, bottom, right, bottom, "axis"))
     for tick in log_ticks(block.edges[0], block.edges[-1]) if block.log else ticks(block.edges[0], block.edges[-1], 4):
         body += _tick(scale(tick), bottom, tick, right)
-    body += _bounds(block.thresholds, scale)
+    body += _bounds(block, scale)
     body.append(
         _text(
             right,
@@ -235,12 +235,20 @@ def _tick(x: float, bottom: float, value: float, right: float) -> list[str]:
     return [_line(x, bottom, x, bottom + 4, "axis"), _text(x, bottom + 17, text, "axis-label", anchor)]
 
 
-def _bounds(thresholds: tuple[Threshold, ...], scale: Callable[[float], float]) -> list[str]:
-    """Lines with labels, two rows of them, each label on the side where it fits."""
+def _bounds(block: Histogram, scale: Callable[[float], float]) -> list[str]:
+    """Lines with labels, two rows of them, each label on the side where it fits.
+
+    A line stands on the edge between bars where one is within half a bar, so that bars lie on either side of it.
+    """
     left, top, right, bottom = PLOT
+    edges = [scale(edge) for edge in block.edges]
+    half = 0.505 * (edges[-1] - edges[0]) / (len(edges) - 1)
     body, rows = [], [left - 99.0, left - 99.0]
-    for bound in sorted(thresholds, key=lambda t: t.value):
-        x, wide = scale(bound.value), text_width(bound.label, 11.5)
+    for bound in sorted(block.thresholds, key=lambda t: t.value):
+        x, wide = scale(bound.value), text_width(bound.label, 12.5)
+        outward = 0.01 if bound.side == "max" else -0.01
+        edge = min(edges, key=lambda place: abs(place - x - outward))
+        x = edge if abs(edge - x) <= half else x
         anchor = "end" if x + wide + 4 > right and x - wide > left else "start"
         begin = x - wide - 3 if anchor == "end" else x + 3
         row = 0 if begin > rows[0] else 1

@@ -61,6 +61,7 @@ STAGES = (
     ("minhash", "dedup.minhash", {"threshold": 0.7, "bands": 14, "rows": 8}),
     ("pii", "redact.pii", {"kinds": ["phone", "email", "my_number"]}),
 )
+KINDS = {"signals": "signal", "dedup": "dedup", "redact": "write"}
 
 
 @dataclass(frozen=True)
@@ -286,7 +287,10 @@ def _manifest(
         ]
         + [{"source": "sources.jsonl", "domain": "wiki", "file": "記事.jsonl.zst", "bytes": 5_670_000, "digest": "00"}],
         "rules": rules,
-        "stages": [{"label": label, "use": use, "options": options} for label, use, options in STAGES],
+        "stages": [
+            {"label": label, "use": use, "kind": KINDS.get(use.split(".")[0], "transform"), "options": options}
+            for label, use, options in STAGES
+        ],
         "domains": domains,
         "fates": [
             {
