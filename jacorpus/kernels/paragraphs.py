@@ -56,7 +56,7 @@ def cut_paragraphs_naive(texts: list[str | None], drop: list[list[bool]]) -> lis
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _line(data, i, stop):  # type: ignore[no-untyped-def]
     """(end of the line at i, its characters, whether it is a paragraph)."""
     chars, solid = 0, False
@@ -89,18 +89,33 @@ def _mix(h):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _hash_line(data, start, stop, table, joined, codes, base, seed):  # type: ignore[no-untyped-def]
+def _hash_raw(data, i, stop, base, seed):  # type: ignore[no-untyped-def]
+    """Hash of a line's own code points."""
     h = seed
-    count = fold_into(data, start, stop, table, joined, codes)
-    for k in range(count):
-        h = h * base + np.uint64(codes[k])
-    if count == 0:
-        i = start
-        while i < stop:
-            code, size = _code(data, i, stop)
-            h = h * base + np.uint64(code)
-            i += size
+    while i < stop:
+        code, size = _code(data, i, stop)
+        h = h * base + np.uint64(code)
+        i += size
     return _mix(h)
+
+
+@njit(cache=True, nogil=True)
+def _hash_document(data, i, stop, codes, folded, base, seed, hashes, chars, count):  # type: ignore[no-untyped-def]
+    """Adds one document's paragraphs; codes[:folded]: its folded code points, line breaks kept."""
+    at = 0
+    while i < stop:
+        end, length, solid = _line(data, i, stop)
+        h, before = seed, at
+        while at < folded and codes[at] != 10:
+            h = h * base + np.uint64(codes[at])
+            at += 1
+        if solid:
+            hashes[count] = _mix(h) if at > before else _hash_raw(data, i, end, base, seed)
+            chars[count] = length
+            count += 1
+        at += 1
+        i = end + 1
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -108,14 +123,9 @@ def _hash_all(offsets, data, table, joined, codes, base, seed, firsts, hashes, c
     count = 0
     for document in range(offsets.size - 1):
         firsts[document] = count
-        i, stop = offsets[document], offsets[document + 1]
-        while i < stop:
-            end, length, solid = _line(data, i, stop)
-            if solid:
-                hashes[count] = _hash_line(data, i, end, table, joined, codes, base, seed)
-                chars[count] = length
-                count += 1
-            i = end + 1
+        start, stop = offsets[document], offsets[document + 1]
+        folded = fold_into(data, start, stop, table, joined, codes)
+        count = _hash_document(data, start, stop, codes, folded, base, seed, hashes, chars, count)
     firsts[offsets.size - 1] = count
     return count
 
@@ -193,7 +203,10 @@ def paragraph_hashes(texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarra
     lines = int(np.count_nonzero(data[offsets[0] : offsets[-1]] == 10)) + len(offsets)
     firsts, hashes, chars = np.empty(len(offsets), np.int64), np.empty(lines, np.uint64), np.empty(lines, np.int32)
     codes = np.empty(int(np.diff(offsets).max(initial=0)), np.uint32)
-    constants = (*fold_tables(), codes, np.uint64(_BASE), np.uint64(_SEED))
+    table, joined = fold_tables()
+    table = table.copy()
+    table[10] = 10  # documents are folded whole, their lines told apart afterwards
+    constants = (table, joined, codes, np.uint64(_BASE), np.uint64(_SEED))
     count = _hash_all(offsets, data, *constants, firsts, hashes, chars)
     return firsts, hashes[:count], chars[:count]
 
