@@ -165,7 +165,7 @@ def _sentences(kinds, flags, count, breaks, row):
     breaks[found] = count
     start = 0
     for j in range(found + 1):
-        i = np.int64(breaks[j])
+        i = breaks[j]
         length = i - start
         if length > 0:
             if i < count and flags[kinds[i]] & _SENTENCE_END:
@@ -212,7 +212,7 @@ def _count(offsets, data, class_of, flags, head_chars, hist_NK, rows):
     for d in range(documents):
         largest = max(largest, offsets[d + 1] - offsets[d])
     codes = np.empty(largest + 1, np.uint32)
-    kinds, breaks = np.empty(largest + 1, np.uint8), np.empty(largest + 1, np.int32)
+    kinds, breaks = np.empty(largest + 1, np.uint8), np.empty(largest + 1, np.int64)
     even, odd = np.zeros(_CLASSES, np.int64), np.zeros(_CLASSES, np.int64)
     for d in range(documents):
         count = decode(data, offsets[d], offsets[d + 1], codes)

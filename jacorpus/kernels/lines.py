@@ -95,7 +95,7 @@ def _find_lines(bits, count, breaks, found, runs, starts, ends):
         return 0
     lines, start = 0, 0
     for j in range(found):
-        i = np.int64(breaks[j])
+        i = breaks[j]
         if not bits[i] & _LINE_FEED:
             continue
         if not runs or i == 0 or not bits[i - 1] & _LINE_FEED:
@@ -111,7 +111,7 @@ def _find_sentences(bits, count, breaks, found, starts, ends):
     """Fill starts and ends of the sentences; their number."""
     sentences, start = 0, 0
     for j in range(found):
-        i = np.int64(breaks[j])
+        i = breaks[j]
         if i > start:
             starts[sentences], ends[sentences] = start, i + ((bits[i] & _SENTENCE_END) != 0)
             sentences += 1
@@ -140,6 +140,19 @@ def _describe(codes, bits, starts, ends, lines, short, row):
 
 
 @njit(cache=True, nogil=True)
+def _ellipses(codes, breaks, found):
+    """(LF right after … or ..., all LF)."""
+    after, feeds = 0, 0
+    for j in range(found):
+        i = breaks[j]
+        if codes[i] == 10:
+            feeds += 1
+            dots = i > 2 and codes[i - 1] == 46 and codes[i - 2] == 46 and codes[i - 3] == 46
+            after += dots or (i > 0 and codes[i - 1] == 0x2026)
+    return after, feeds
+
+
+@njit(cache=True, nogil=True)
 def _equal(codes, a, b, length):
     k = 0
     while k < length and codes[a + k] == codes[b + k]:
@@ -151,10 +164,10 @@ def _equal(codes, a, b, length):
 def _duplicates(codes, starts, ends, pieces, slots):
     """(pieces that equal an earlier one, their characters). slots: zeros of a power of two, over 2 x pieces."""
     mask = np.uint64(len(slots) - 1)
-    repeats, chars = np.int64(0), np.int64(0)
+    repeats, chars = 0, 0
     for j in range(pieces):
-        start = np.int64(starts[j])
-        length = np.int64(ends[j]) - start
+        start = starts[j]
+        length = ends[j] - start
         x = np.uint64(length)
         k, end = start, start + length
         while k + 1 < end:
@@ -196,8 +209,8 @@ def _count(offsets, data, marks, runs, short, rows):
     for d in range(documents):
         most = max(most, offsets[d + 1] - offsets[d])
     codes, bits = np.empty(most + 1, np.uint32), np.empty(most + 1, np.uint8)
-    starts, ends = np.empty(most + 1, np.int32), np.empty(most + 1, np.int32)
-    breaks, room = np.empty(most + 1, np.int32), np.empty(4 * most + 16, np.int32)
+    starts, ends = np.empty(most + 1, np.int64), np.empty(most + 1, np.int64)
+    breaks, room = np.empty(most + 1, np.int64), np.empty(4 * most + 16, np.int32)
     for d in range(documents):
         row = rows[d]
         count = decode(data, offsets[d], offsets[d + 1], codes)
@@ -208,12 +221,7 @@ def _count(offsets, data, marks, runs, short, rows):
         row[0] = lines
         _describe(codes, bits, starts, ends, lines, short, row)
         row[8], row[9] = _duplicates(codes, starts, ends, lines, _slots(lines, room))
-        for j in range(found):
-            i = np.int64(breaks[j])
-            if bits[i] & _LINE_FEED:
-                row[6] += 1
-                dots = i > 2 and codes[i - 1] == 46 and codes[i - 2] == 46 and codes[i - 3] == 46
-                row[5] += dots or (i > 0 and codes[i - 1] == 0x2026)
+        row[5], row[6] = _ellipses(codes, breaks, found)
         sentences = _find_sentences(bits, count, breaks, found, starts, ends)
         row[10] = sentences
         for j in range(sentences):
