@@ -1,8 +1,6 @@
 """Tasks on this machine's processes. A worker that dies or hangs is noticed; the rest goes on.
 
-Rules for a death: the task runs again, document by document. A document that was in flight at two deaths is
-failed (``oom`` for a kill, ``crash`` for a signal of its own, ``timeout`` for a hang) and left out; the rest
-of its task is finished. A task that dies MAX_DEATHS times with no document to blame is an error.
+What becomes of its task: jacorpus/engine/deaths.py.
 """
 
 import ctypes
@@ -10,17 +8,16 @@ import multiprocessing
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from jacorpus import inflight
+from jacorpus.engine.deaths import Deaths
 from jacorpus.errors import InputError, JacorpusError, TaskError
 from jacorpus.store import Store
-from jacorpus.tasks import Attempt, Fate, Task, execute
+from jacorpus.tasks import Attempt, Task, execute
 
-MAX_DEATHS = 6
 HANG_S = 120.0
 """Wall seconds on one document before its worker is killed; stages with limits of their own end it sooner."""
 SILENT_S = 600.0
@@ -158,11 +155,13 @@ class _Run:
         self.on_event = on_event
         self.queue = [Attempt(task, excluded=store.outcomes(task.key)) for task in reversed(tasks)]
         self.found: dict[str, dict[str, Any]] = {}
-        self.deaths: Counter[str] = Counter()
-        self.blamed: Counter[bytes] = Counter()
+        self.deaths = Deaths(store, on_event)
         self.workers = engine.pool
 
     def results(self) -> dict[str, dict[str, Any]]:
+        for worker in [w for w in self.workers if not w.process.is_alive()]:
+            worker.end()
+            self.workers.remove(worker)
         wanted = min(self.engine.workers, len(self.queue))
         for worker in self.workers[:wanted]:
             worker.give(self.store, self.queue.pop())
@@ -224,30 +223,5 @@ class _Run:
         assert attempt is not None
         self.workers.remove(worker)
         worker.end()
-        task, excluded = attempt.task, dict(attempt.excluded)
-        self.deaths[task.key] += 1
-        if identity:
-            self.blamed[identity] += 1
-        if identity and self.blamed[identity] >= 2:
-            fate: Fate = ("worker", reason, _sentence(reason, worker.process.exitcode, self.engine.hang_s))
-            excluded[identity] = fate
-            self.store.add_outcome(task.key, identity, fate)
-            self.deaths[task.key] = 1
-            self.on_event("failed_document", task, 0)
-        elif self.deaths[task.key] >= MAX_DEATHS:
-            raise TaskError(
-                f"task {task.name} killed its worker {MAX_DEATHS} times (exit {worker.process.exitcode}) with no "
-                "document to blame; is there enough memory? Try fewer --workers"
-            )
-        else:
-            self.on_event("retry", task, 0)
-        self.queue.append(Attempt(task, careful=True, excluded=excluded))
+        self.queue.append(self.deaths.next_attempt(attempt, identity, reason))
         self._start()
-
-
-def _sentence(reason: str, exit_code: int | None, hang_s: float) -> str:
-    if reason == "timeout":
-        return f"one document took over {hang_s:.0f} s twice; its worker was killed"
-    if reason == "oom":
-        return "its worker was killed twice on this document (out of memory?)"
-    return f"its worker died twice on this document (exit {exit_code})"
