@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from jacorpus.report.excerpts import Texts
 from jacorpus.report.ledger import id_halves
 from jacorpus.report.passages import differing, excerpt
-from jacorpus.report.report import Bar, Bars, Column, Curve, Excerpt, Excerpts, Line, Series, Table
+from jacorpus.report.report import Bar, Bars, Column, Curve, Excerpt, Excerpts, Line, Piece, Series, Table
 
 SIZES = ((2, 2), (3, 4), (5, 9), (10, 99), (100, 999), (1000, None))
 
@@ -134,15 +134,16 @@ def _cluster(label: str, size: int, rows: list[dict[str, Any]], texts: dict[byte
         facts = [("id", row["id"].hex())]
         if row["similarity"] is not None:
             facts.append(("similarity to its neighbor", f"{row['similarity']:.3f}"))
-        text, other = texts.get(row["id"]), texts.get(against or b"")
-        pieces = (
-            ()
-            if text is None
-            else excerpt(text, [])
-            if other is None or row["id"] == against
-            else differing(text, other)
-        )
-        same = text is not None and text == other and row["id"] != against
-        shown.append(Excerpt("duplicate, the same text" if same else "duplicate", tuple(facts), pieces, "dropped"))
+        title, pieces = "duplicate", _compared(texts.get(row["id"]), texts.get(against or b""))
+        if row["id"] == against:
+            title, pieces = "the first", excerpt(texts[against], []) if against in texts else ()
+        elif row["id"] in texts and not pieces:
+            title = "duplicate, the same text"
+        shown.append(Excerpt(title, tuple(facts), pieces, "dropped"))
     note = "" if keeper else "No member survived the rules, so none is kept; the others are compared with the first."
     return Excerpts(f"{label} · {size:,} documents", tuple(shown), None, "plain", note)
+
+
+def _compared(text: str | None, other: str | None) -> tuple[Piece, ...]:
+    """Nothing where the texts are the same or one is unknown."""
+    return differing(text, other) if text is not None and other is not None and text != other else ()

@@ -20,7 +20,7 @@ SHARDS_OPENED = 8  # a domain; one batch of each is read
 
 def keeps(rule: Rule) -> str:
     """What a rule keeps: ``≥ 400``, ``in ja, en``."""
-    return rule.describe().replace(">=", "≥").replace("<=", "≤")
+    return rule.describe().replace(">= ", "≥\u00a0").replace("<= ", "≤\u00a0").replace("in ", "in\u00a0")
 
 
 def dropped(
@@ -129,6 +129,6 @@ def _passage(row: dict[str, Any], rule: Rule | None, texts: dict[bytes, str]) ->
     if text is None:
         return ()
     keeper = texts.get(row["kept_id"])
-    if keeper is not None:
+    if keeper is not None and keeper != text:
         return differing(text, keeper)
     return excerpt(text, offending(rule.signal, text) if rule else [])

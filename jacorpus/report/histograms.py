@@ -107,6 +107,8 @@ def choose_edges(values: np.ndarray, thresholds: Sequence[Threshold], whole: boo
     # a bar of one whole number stands around it, so the bound's edge lies halfway to what is dropped
     edge = bounds[0] + (0.5 if closed == "right" else -0.5) * (whole and not log and width == 1)
     left = max(int(np.ceil((edge - low) / width - 1e-9)), 0)
+    if low == 0 and left > 2 and not whole:  # zero is often the tallest bar: give it a whole one
+        width = edge / left
     right = max(int(np.ceil((high - edge) / width)), 1)
     grid = edge + width * np.arange(-left, right + 1)
     if low == 0 and not log and edge == bounds[0] and grid[0] < 0 < grid[1]:

@@ -45,10 +45,9 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Powers of ten in [low, high]; 2 and 5 times those too where fewer than three fit."""
+    """Powers of ten in [low, high], then 2 and 5 times those: in the order of their worth."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    tens = [10.0**p for p in powers if low <= 10.0**p <= high]
-    return tens if len(tens) >= 3 else [m * 10.0**p for p in powers for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+    return [m * 10.0**p for m in (1, 2, 5) for p in powers if low <= m * 10.0**p <= high]
 
 
 def text_width(text: str, size: float = 12.5) -> float:
@@ -203,8 +202,7 @@ def _histogram(block: Histogram) -> str:
         tip = f"{show(a, 'number')} to {show(b, 'number')}: {show(count, 'count')}"
         body.append(_rect(scale(a) + 0.4, bottom - tall, scale(b) - scale(a) - 0.8, tall, f"bar {tone}", tip))
     body.append(_line(left, bottom, right, bottom, "axis"))
-    for tick in log_ticks(block.edges[0], block.edges[-1]) if block.log else ticks(block.edges[0], block.edges[-1], 4):
-        body += _tick(scale(tick), bottom, tick, right)
+    body += _ticks(_histogram_ticks(block), scale)
     body += _bounds(block, scale)
     body.append(
         _text(
@@ -228,11 +226,37 @@ def _beyond(block: Histogram, low: float, high: float) -> list[tuple[float, floa
     return [(a, b) for a, b in ((first, min(low, last)), (max(high, first), last)) if b > a]
 
 
+def _histogram_ticks(block: Histogram) -> list[float]:
+    first, last = block.edges[0], block.edges[-1]
+    if block.log:
+        return log_ticks(first, last)
+    whole = first % 1 == 0.5 and (last - first) / len(block.counts) == 1  # a bar for each whole number
+    return [tick for tick in ticks(first, last, 4) if not whole or tick % 1 == 0]
+
+
+def _ticks(values: Iterable[float], scale: Callable[[float], float]) -> list[str]:
+    """Marks with their numbers below a histogram; one that would touch an earlier one is left out."""
+    left, _, right, bottom = PLOT
+    body: list[str] = []
+    taken: list[tuple[float, float]] = []
+    for value in values:
+        x, half = scale(value), text_width(show(value, "number"), 11) / 2
+        middle = min(max(x, left + half), right - half)
+        if all(middle + half + 5 < a or middle - half - 5 > b for a, b in taken):
+            taken.append((middle - half, middle + half))
+            body += [
+                _line(x, bottom, x, bottom + 4, "axis"),
+                _text(middle, bottom + 17, show(value, "number"), "axis-label", "middle"),
+            ]
+    return body
+
+
 def _tick(x: float, bottom: float, value: float, right: float) -> list[str]:
     text = show(value, "number")
-    half = text_width(text, 11) / 2
-    anchor = "start" if x - half < 0 else "end" if x + half > right + 8 else "middle"
-    return [_line(x, bottom, x, bottom + 4, "axis"), _text(x, bottom + 17, text, "axis-label", anchor)]
+    return [
+        _line(x, bottom, x, bottom + 4, "axis"),
+        _text(x, bottom + 17, text, "axis-label", "end" if x > right - 4 else "middle"),
+    ]
 
 
 def _bounds(block: Histogram, scale: Callable[[float], float]) -> list[str]:

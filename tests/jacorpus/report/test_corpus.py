@@ -80,7 +80,7 @@ def test_rules_table_lists_those_not_in_force(report):
 def test_dropped_documents_show_their_passage(report):
     groups = {block.title: block for block in blocks(report, "documents", Excerpts)}
     too_short = groups["too_short · rules"].excerpts[0]
-    assert too_short.facts[0][1] == "not ≥ 200"
+    assert too_short.facts[0][1] == "not ≥\u00a0200"
     assert groups["few_hiragana · rules"].total > 4 == len(groups["few_hiragana · rules"].excerpts)
     marks = {piece.mark for block in groups.values() for excerpt in block.excerpts for piece in excerpt.pieces}
     assert {"hit", "removed", "added"} <= marks

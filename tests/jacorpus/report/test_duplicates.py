@@ -46,7 +46,7 @@ def test_a_cluster_without_a_keeper_says_so(tmp_path):
     path = write(tmp_path / "c.arrow", [[(1, False), (2, False)]])
     (cluster,) = duplicates.largest(path, "exact", lambda ids: dict.fromkeys(ids, "同じ"), 3, 3)
     assert "none is kept" in cluster.note
-    assert [e.title for e in cluster.excerpts] == ["duplicate", "duplicate, the same text"]
+    assert [e.title for e in cluster.excerpts] == ["the first", "duplicate, the same text"]
 
 
 def test_the_curve_is_the_stage_s_own():

@@ -1,6 +1,7 @@
 """Charts: where bars stand, which side of a bound is tinted, labels that do not collide."""
 
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -64,6 +65,14 @@ def test_neighboring_bound_labels_use_two_rows():
     assert len({e.get("y") for e in labels}) == 2
 
 
+def test_numbers_under_a_histogram_keep_their_distance():
+    edges = tuple(100 * 1.2**i for i in range(40))
+    labels = shapes(Histogram("h", edges, (1,) * 39, log=True), "axis-label")[:-1]
+    places = sorted((float(e.get("x")), svg.text_width(e.text, 11) / 2) for e in labels)
+    assert len(places) >= 3
+    assert all(b - half_b - a - half_a > 4 for (a, half_a), (b, half_b) in pairwise(places))
+
+
 def test_invisible_drops_turn_heights_into_roots():
     drawn = svg.draw(Histogram("h", (0.0, 1.0, 2.0), (10_000, 2), (Threshold(1.0, "max", "keep ≤ 1"),)))
     assert "square roots" in drawn
@@ -90,6 +99,6 @@ def test_an_empty_curve_and_empty_charts_draw():
 
 def test_ticks():
     assert svg.ticks(0, 1) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert svg.log_ticks(1, 1000) == [1, 10, 100, 1000]
-    assert svg.log_ticks(30, 300) == [50, 100, 200]
+    assert svg.log_ticks(1, 100) == [1, 10, 100, 2, 20, 5, 50]
+    assert svg.log_ticks(30, 300) == [100, 200, 50]
     assert svg.ticks(3, 3) == [3]
