@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jacorpus.rules.profile import FOLDER, Profile, load_profile, profile_names, profile_rules
+from tests.conftest import ROOT
 
 NAMES = profile_names()
 PUBLISHED = {
@@ -131,10 +132,12 @@ SPOT_CHECKS = [
     ("hojichar", "keywords.discrimination_hits", {"max": 0}),
     ("hojichar", "words.noun_ratio", {"below": 0.80}),
     ("hojichar", "words.word_repetition_ratio", {"below": 0.40}),
-    ("fineweb2-jpn", "lines.dup_line_ratio", {"max": 0.328}),
-    ("fineweb2-jpn", "lines.dup_line_chars_ratio", {"max": 0.1}),
-    ("fineweb2-jpn", "lines.terminal_line_ratio", {"min": 0.096}),
+    ("fineweb2-jpn", "line_runs.dup_line_ratio", {"max": 0.328}),
+    ("fineweb2-jpn", "line_runs.dup_line_chars_ratio", {"max": 0.1}),
+    ("fineweb2-jpn", "line_runs.terminal_line_ratio", {"min": 0.096}),
     ("fineweb2-jpn", "text.stopword_types", {"min": 2}),
+    ("fineweb2-jpn", "wordless.alpha_word_ratio", {"min": 0.748}),
+    ("fineweb2-jpn", "wordless.dup_5_word_cover_ratio", {"max": 0.243}),
     ("fineweb2-jpn-words", "words.newline_per_word", {"max": 0.13}),
     ("fineweb2-jpn-words", "words.plain_words", {"min": 50, "max": 100_000}),
     ("fineweb2-jpn-words", "words.word_mean_chars", {"min": 1, "max": 6}),
@@ -143,8 +146,8 @@ SPOT_CHECKS = [
     ("fineweb2-jpn-words", "words.stopword_types", {"min": 2}),
     ("fineweb2-jpn-words", "words.top_2_word_cover_ratio", {"max": 0.239}),
     ("fineweb2-jpn-words", "words.dup_10_word_cover_ratio", {"max": 0.159}),
-    ("fineweb2-jpn-words", "lines.bullet_line_ratio", {"max": 0.9}),
-    ("fineweb2-jpn-words", "lines.ellipsis_line_ratio", {"max": 0.3}),
+    ("fineweb2-jpn-words", "line_runs.bullet_line_ratio", {"max": 0.9}),
+    ("fineweb2-jpn-words", "line_runs.ellipsis_line_ratio", {"max": 0.3}),
     ("fineweb2-jpn-words", "glotlid.score", {"min": 0.886}),
 ]
 TIERS = [
@@ -183,3 +186,16 @@ def test_top_level_domains() -> None:
 def test_profiles_are_plain_toml() -> None:
     for name in NAMES:
         tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_rule_is_in_the_documentation(name: str) -> None:
+    page = (ROOT / "docs" / "profiles.md").read_text("utf-8")
+    section = page.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    rules = load_profile(name)["rule"]
+    assert len(rows) == len(rules)
+    for row, rule in zip(rows, rules, strict=True):
+        assert row.startswith(f"| `{rule['signal']}`")
+        assert all(str(rule[bound]) in row for bound in ("min", "max", "above", "below") if bound in rule)
+        assert (" * |" in row) == bool(rule.get("optional"))
