@@ -16,14 +16,24 @@ from jacorpus.schema import EDGES
 from jacorpus.stage import SignaturePart
 
 KEYS = 1 << 64
-SORT_BYTES = 64
-"""Peak memory a document of a partition takes while its keys are sorted: key, row, order and copies."""
+SORT_BYTES = 96
+"""Peak memory a document takes while a task looks for its bucket: keys, rows, hash table and copies."""
 
 
 def partitions_for(documents: int, bands: int, partition_bytes: int) -> int:
-    """Partitions that keep one sort under partition_bytes; at least one for each band."""
-    per_band = -(-documents * SORT_BYTES // partition_bytes)
-    return bands * max(per_band, 1)
+    """Partitions that keep each one's documents under partition_bytes."""
+    return max(-(-documents * bands * SORT_BYTES // partition_bytes), 1)
+
+
+def opened(parts: Sequence[SignaturePart]) -> list[tuple[int, pa.RecordBatch]]:
+    """(number of the first row over all parts, memory-mapped batch) of every stored batch, rows ascending."""
+    batches = []
+    for part in sorted(parts, key=lambda part: part.first_row):
+        row = part.first_row
+        for batch in part.table().to_batches():
+            batches.append((row, batch))
+            row += len(batch)
+    return batches
 
 
 def ranges(partition: int, partitions: int, bands: int) -> Iterator[tuple[int, int, int]]:
@@ -38,51 +48,41 @@ def ranges(partition: int, partitions: int, bands: int) -> Iterator[tuple[int, i
         start = end
 
 
-def chunks(parts: Sequence[SignaturePart], *columns: str) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """(number of the first row over all parts, numpy views of the columns) of each stored batch."""
-    for part in parts:
-        row = part.first_row
-        for batch in part.table().select(columns).to_batches():
-            yield row, [batch.column(name).to_numpy() for name in columns]
-            row += len(batch)
-
-
 def keys_between(
-    parts: Sequence[SignaturePart], column: str, first: int, last: int, *more: str
+    batches: Sequence[tuple[int, pa.RecordBatch]], column: str, first: int, last: int, *more: str
 ) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """(keys uint64 [M], rows uint64 [M], further columns) of the documents with first <= key <= last, key not 0."""
+    """(keys uint64 [M], rows uint64 [M], further columns) of the documents with first <= key <= last, key not 0.
+
+    Rows ascend.
+    """
     low, high = np.uint64(max(first, 1)), np.uint64(last)
-    found: list[list[np.ndarray]] = []
-    for row, (keys, *rest) in chunks(parts, column, *more):
+    found: list[list[np.ndarray]] = [[np.zeros(0, np.uint64) for _ in range(2 + len(more))]]
+    for row, batch in batches:
+        keys = batch.column(column).to_numpy()
         inside = np.flatnonzero((keys >= low) & (keys <= high))
-        found.append([keys[inside], (inside + row).astype(np.uint64), *(values[inside] for values in rest)])
-    if not found:
-        return np.zeros(0, np.uint64), np.zeros(0, np.uint64), [np.zeros(0, np.uint64) for _ in more]
+        others = (batch.column(name).to_numpy()[inside] for name in more)
+        found.append([keys[inside], (inside + row).astype(np.uint64), *others])
     keys, rows, *rest = (np.concatenate(values) for values in zip(*found, strict=True))
     return keys, rows, rest
 
 
-def shared(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows uint64, starts int64 [buckets + 1]) of the buckets of two and more; rows ascend inside a bucket."""
-    order = np.argsort(keys)
-    keys = keys[order]
-    same = keys[1:] == keys[:-1]
-    member = np.zeros(len(keys), np.bool_)
-    member[1:] |= same
-    member[:-1] |= same
-    keys, rows = keys[member], rows[order[member]]
-    # Few are left: only now the rows take part in the sort.
-    order = np.lexsort((rows, keys))
-    keys, rows = keys[order], rows[order]
-    first = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]]) if len(keys) else np.zeros(0, np.int64)
-    return rows, np.append(first, len(keys)).astype(np.int64)
+def distinct_pairs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(index of one of each pair of rows, number in that list of each pair's own)."""
+    from jacorpus.kernels.occurrence import first_occurrence
+
+    if len(a) and max(int(a.max()), int(b.max())) >> 32:
+        # Row numbers that fill more than half a word: number the rows at hand instead.
+        rows = np.unique(np.concatenate([a, b]))
+        a, b = (np.searchsorted(rows, side).astype(np.uint64) for side in (a, b))
+    first = first_occurrence(a << np.uint64(32) | b)
+    is_first = first == np.arange(len(first))
+    return np.flatnonzero(is_first), (np.cumsum(is_first) - 1)[first]
 
 
 def edge_table(a: np.ndarray, b: np.ndarray, similarity: np.ndarray, **notes: int) -> pa.Table:
     """Table of schema EDGES, sorted by (a, b), each pair once; notes go into its metadata as decimal numbers."""
-    order = np.lexsort((b, a))
-    a, b, similarity = a[order], b[order], similarity[order]
-    once = np.r_[True, (a[1:] != a[:-1]) | (b[1:] != b[:-1])] if len(a) else np.zeros(0, np.bool_)
+    once, _ = distinct_pairs(a, b)
+    once = once[np.lexsort((b[once], a[once]))]
     metadata = {name: str(number) for name, number in notes.items()}
     return pa.table([a[once], b[once], similarity[once]], schema=EDGES.with_metadata(metadata or None))
 
@@ -92,9 +92,9 @@ def join_equal(parts: Sequence[SignaturePart], partition: int, partitions: int) 
 
     Signatures: columns ``key_high`` (0: joins nothing) and ``key_low``, uint64.
     """
-    found = []
+    found, batches = [], opened(parts)
     for _, first, last in ranges(partition, partitions, 1):
-        high, rows, (low,) = keys_between(parts, "key_high", first, last, "key_low")
+        high, rows, (low,) = keys_between(batches, "key_high", first, last, "key_low")
         order = np.lexsort((rows, low, high))
         high, low, rows = high[order], low[order], rows[order]
         head = np.r_[True, (high[1:] != high[:-1]) | (low[1:] != low[:-1])] if len(rows) else np.zeros(0, np.bool_)

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.dedup.bands import choose, curve, expected_recall
-from jacorpus.dedup.buckets import edge_table, keys_between, partitions_for, ranges, shared
+from jacorpus.dedup.buckets import distinct_pairs, edge_table, keys_between, opened, partitions_for, ranges
 from jacorpus.stage import Column, SignaturePart
 
 HUB_ROUNDS = 8
@@ -28,24 +28,21 @@ PAIRS_AT_ONCE = 1 << 15
 class _Signatures:
     """Signatures of all parts by global row number; memory-mapped, read where touched."""
 
-    def __init__(self, parts: Sequence[SignaturePart], k: int) -> None:
-        self.k = k
-        firsts, self.pieces = [], []
-        for part in parts:
-            row = part.first_row
-            for chunk in part.table().column("signature").chunks:
-                values = np.frombuffer(chunk.buffers()[1], np.uint32)[
-                    chunk.offset * k : (chunk.offset + len(chunk)) * k
-                ]
-                firsts.append(row)
-                self.pieces.append(values.reshape(len(chunk), k))
-                row += len(chunk)
-        self.firsts = np.array(firsts, np.uint64)
+    def __init__(self, batches: Sequence[tuple[int, pa.RecordBatch]], k: int, kind: str) -> None:
+        self.k, self.kind = k, kind
+        self.firsts = np.array([row for row, _ in batches], np.uint64)
+        self.pieces = [self._piece(batch.column("signature")) for _, batch in batches]
+
+    def _piece(self, column: pa.Array) -> np.ndarray:
+        values = np.frombuffer(column.buffers()[1], self.kind) if len(column) else np.zeros(0, self.kind)
+        return values[column.offset * self.k : (column.offset + len(column)) * self.k].reshape(-1, self.k)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """uint32 [len(rows), k]."""
+        """Values [len(rows), k]."""
+        if len(self.pieces) == 1:
+            return self.pieces[0][rows - self.firsts[0]]
         piece = np.searchsorted(self.firsts, rows, side="right") - 1
-        out = np.empty((len(rows), self.k), np.uint32)
+        out = np.empty((len(rows), self.k), self.kind)
         order = np.argsort(piece, kind="stable")
         bounds = np.flatnonzero(np.diff(piece[order], prepend=-1, append=len(self.pieces)))
         for start, stop in pairwise(bounds):
@@ -54,15 +51,17 @@ class _Signatures:
             out[where] = self.pieces[number][rows[where] - self.firsts[number]]
         return out
 
-    def similarity(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """float32 [P]: estimates of the pairs, a bounded number at a time."""
-        from jacorpus.kernels.minhash import estimates
+    def equal(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """int64 [P]: equal values of the pairs, each distinct pair read once, a bounded number at a time."""
+        from jacorpus.kernels.minhash import agreements
 
-        out = np.empty(len(a), np.float32)
+        index, inverse = distinct_pairs(a, b)
+        a, b = a[index], b[index]
+        out = np.empty(len(a), np.int64)
         for start in range(0, len(a), PAIRS_AT_ONCE):
             part = slice(start, start + PAIRS_AT_ONCE)
-            out[part] = estimates(self.take(a[part]), self.take(b[part]))
-        return out
+            out[part] = agreements(self.take(a[part]), self.take(b[part]))
+        return out[inverse]
 
 
 @dataclass(frozen=True)
@@ -70,9 +69,9 @@ class Minhash:
     """Finds texts whose sets of character n-grams overlap by at least a threshold (Jaccard).
 
     threshold: smallest estimated Jaccard similarity of a duplicate.
-    k: values in a signature; 4 bytes of disk each, a finer estimate with more.
-    bands, rows: how the signature proposes pairs; 0, 0 chooses them from threshold and k (see ``dedup.bands``).
-        14 and 8 are FineWeb-2's.
+    k: values in a signature, two bytes of disk each; more of them give a finer estimate.
+    bands, rows: how the first bands * rows values propose pairs; 0, 0 chooses them from threshold and k (see
+        ``dedup.bands``); 28 and 9 for the defaults. FineWeb-2 takes 14 and 8.
     n: code points in an n-gram. Words would miss most pairs of a language without spaces.
     fold: cut n-grams from the canonical form (no white space, one width; see ``kernels.ngrams``).
     verify: confirm each pair with the estimate; without it every pair that shares a band is a duplicate.
@@ -82,7 +81,7 @@ class Minhash:
     """
 
     threshold: float = 0.7
-    k: int = 128
+    k: int = 256
     bands: int = 0
     rows: int = 0
     n: int = 5
@@ -97,7 +96,7 @@ class Minhash:
             raise ValueError(f"threshold is {self.threshold}; it must be above 0 and at most 1")
         if (self.bands > 0) != (self.rows > 0) or min(self.bands, self.rows) < 0:
             raise ValueError("bands and rows go together: give both, or leave both at 0")
-        if self.k < 1 or self.bands * self.rows > self.k:
+        if self.k < 2 or self.bands * self.rows > self.k or self.rows == self.k:
             raise ValueError(
                 f"{self.bands} bands of {self.rows} rows need {self.bands * self.rows} values, k is {self.k}"
             )
@@ -108,11 +107,19 @@ class Minhash:
         """(bands, rows) in use."""
         return (self.bands, self.rows) if self.bands else choose(self.threshold, self.k)
 
+    def kind(self) -> str:
+        """Stored type of a value. Sixteen bits tell ours apart (two texts agree by chance once in 65,536)."""
+        return "<u2" if self.scheme == "oph" else "<u4"
+
+    def document_bytes(self) -> int:
+        """Disk of one document's signature and band keys."""
+        return 8 * self.shape()[0] + int(self.kind()[-1]) * self.k
+
     def signature_schema(self) -> pa.Schema:
-        """One uint64 key a band (0: no text), then the signature as 4k bytes, little-endian uint32."""
+        """One uint64 key a band (0: no text), then the k values as bytes, little-endian."""
         bands, _ = self.shape()
         keys = [pa.field(f"band_{band:03d}", pa.uint64()) for band in range(bands)]
-        return pa.schema([*keys, pa.field("signature", pa.binary(4 * self.k))])
+        return pa.schema([*keys, pa.field("signature", pa.binary(int(self.kind()[-1]) * self.k))])
 
     def sign(self, batch: pa.RecordBatch) -> dict[str, Column]:
         """Band keys and signatures of the batch's texts."""
@@ -122,54 +129,57 @@ class Minhash:
         signatures, grams = minhash(batch.column("text"), self.k, self.n, self.seed, self.fold, self.scheme)
         keys = band_keys(signatures, grams, bands, rows, self.seed)
         columns: dict[str, Column] = {f"band_{band:03d}": keys[band] for band in range(bands)}
-        stored = pa.py_buffer(signatures.astype("<u4", copy=False))
-        columns["signature"] = pa.Array.from_buffers(pa.binary(4 * self.k), len(signatures), [None, stored])
+        stored = signatures.astype(self.kind())
+        kind = self.signature_schema().field("signature").type
+        columns["signature"] = pa.Array.from_buffers(kind, len(stored), [None, pa.py_buffer(stored)])
         return columns
 
     def partitions(self, documents: int) -> int:
-        """One for each band, times the hash ranges that keep a sort under partition_bytes."""
+        """As many as keep each one under partition_bytes: many bands each, or a range of one band's keys."""
         return partitions_for(documents, self.shape()[0], self.partition_bytes)
 
     def estimate(self, documents: int) -> str:
         """Detection curve, disk of the signatures, memory of one join task."""
         bands, rows = self.shape()
-        disk = documents * (8 * bands + 4 * self.k)
+        disk = documents * self.document_bytes() / 1e6
         return (
             f"minhash: {documents:,} documents, {curve(bands, rows)}; mean recall over {self.threshold:g}-1 "
-            f"{expected_recall(self.threshold, bands, rows):.3f}; {disk / 1e6:,.1f} MB of signatures; "
+            f"{expected_recall(self.threshold, bands, rows):.3f}; {disk:,.1f} MB of signatures; "
             f"{self.partitions(documents)} join tasks of at most {self.partition_bytes / 1e6:,.0f} MB"
         )
 
     def join(self, parts: Sequence[SignaturePart], partition: int, partitions: int) -> pa.Table:
         """Verified edges of a partition. Metadata ``unresolved``: documents left after HUB_ROUNDS."""
-        signatures = _Signatures(parts, self.k)
-        found, unresolved = [], 0
-        for band, first, last in ranges(partition, partitions, self.shape()[0]):
-            keys, rows, _ = keys_between(parts, f"band_{band:03d}", first, last)
-            edges, left = self._hubs(*shared(keys, rows), signatures)
-            found += edges
-            unresolved += left
-        if not found:
-            none = np.zeros(0, np.uint64)
-            return edge_table(none, none, np.zeros(0, np.float32), unresolved=unresolved)
-        a, b, similarity = (np.concatenate(side) for side in zip(*found, strict=True))
-        return edge_table(a, b, similarity, unresolved=unresolved)
+        from jacorpus.kernels.occurrence import first_occurrence
 
-    def _hubs(
-        self, rows: np.ndarray, starts: np.ndarray, signatures: _Signatures
-    ) -> tuple[list[tuple[np.ndarray, np.ndarray, np.ndarray]], int]:
-        """(edges of each round, documents left over) of the buckets rows[starts[i]:starts[i + 1]]."""
-        bucket = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        batches = opened(parts)
+        pairs, place = [(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64))], 0
+        for band, low, high in ranges(partition, partitions, self.shape()[0]):
+            keys, rows, _ = keys_between(batches, f"band_{band:03d}", low, high)
+            first = first_occurrence(keys)  # rows ascend: the first of a bucket is its smallest document
+            others = np.flatnonzero(first != np.arange(len(first)))
+            hubs = first[others]
+            pairs.append((rows[hubs], rows[others], hubs + place))
+            place += len(rows)
+        a, b, bucket = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        return self._hubs(a, b, bucket, _Signatures(batches, self.k, self.kind()))
+
+    def _hubs(self, a: np.ndarray, b: np.ndarray, bucket: np.ndarray, signatures: _Signatures) -> pa.Table:
+        """Edges out of the first round's pairs: hub, other document and number of the bucket of each, uint64 [P]."""
         found = []
-        for _ in range(HUB_ROUNDS):
-            if not len(rows):
-                break
-            is_hub = np.diff(bucket, prepend=-1) > 0
-            hubs = rows[is_hub][np.cumsum(is_hub) - 1]
-            a, b, bucket = hubs[~is_hub], rows[~is_hub], bucket[~is_hub]
-            similarity = signatures.similarity(a, b)
-            accepted = similarity >= np.float32(self.threshold) if self.verify else np.ones(len(a), np.bool_)
-            found.append((a[accepted], b[accepted], similarity[accepted]))
-            rows, bucket = b[~accepted], bucket[~accepted]
+        _, rows = self.shape()
+        for turn in range(HUB_ROUNDS):
+            if turn > 0:
+                is_hub = np.diff(bucket, prepend=-1) > 0
+                hubs = b[is_hub][np.cumsum(is_hub) - 1] if len(b) else b
+                a, b, bucket = hubs[~is_hub], b[~is_hub], bucket[~is_hub]
+            # The band that proposes a pair agrees by construction: only the other values are evidence.
+            similarity = (signatures.equal(a, b) - rows) / (self.k - rows)
+            accepted = similarity >= self.threshold if self.verify else np.ones(len(a), np.bool_)
+            found.append((a[accepted], b[accepted], similarity[accepted].astype(np.float32)))
+            order = np.argsort(bucket[~accepted], kind="stable")
+            b, bucket = b[~accepted][order], bucket[~accepted][order]
+        # One that is left alone has been compared with every hub of its bucket.
         alone = (np.diff(bucket, prepend=-1) > 0) & (np.diff(bucket, append=-1) != 0)
-        return found, int(len(rows) - np.count_nonzero(alone))
+        hubs, others, similarity = (np.concatenate(side) for side in zip(*found, strict=True))
+        return edge_table(hubs, others, similarity, unresolved=int(np.count_nonzero(~alone)))

@@ -211,14 +211,16 @@ def _datasketch_all(offsets, data, n, fold, a, b, legacy, signatures, grams):
 
 
 @njit(cache=True, nogil=True)
-def _band_keys(signatures, grams, bands, rows, salt, multiplier, keys):
+def _band_keys(signatures, grams, bands, rows, salts, weights, keys):
     half = np.uint64(32)
     for row in range(len(signatures)):
         for band in range(bands):
-            key = (salt + np.uint64(band)) * multiplier
+            # Multilinear: the products wait for nothing, as a chain of multiplications would.
+            key = salts[band]
             for i in range(band * rows, (band + 1) * rows):
-                key = (key ^ np.uint64(signatures[row, i])) * multiplier
-                key ^= key >> half
+                key += np.uint64(signatures[row, i]) * weights[i]
+            key = (key ^ (key >> half)) * weights[0]
+            key ^= key >> half
             keys[band, row] = max(key, np.uint64(1)) if grams[row] > 0 else np.uint64(0)
 
 
@@ -241,16 +243,16 @@ def band_keys(signatures: np.ndarray, grams: np.ndarray, bands: int, rows: int, 
             f"{bands} bands of {rows} rows need {bands * rows} values, signatures hold {signatures.shape[1]}"
         )
     keys = np.empty((bands, len(signatures)), np.uint64)
-    salt, multiplier = splitmix(seed, 5, 2)
-    _band_keys(signatures, grams, bands, rows, salt, multiplier | np.uint64(1), keys)
+    salts, weights = splitmix(seed, 5, bands), splitmix(seed, 6, signatures.shape[1]) | np.uint64(1)
+    _band_keys(signatures, grams, bands, rows, salts, weights, keys)
     return keys
 
 
-def estimates(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """float32 [M]: share of equal values in each pair of signatures (uint32 [M, k] each) = estimated Jaccard."""
+def agreements(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """int64 [M]: equal values of each pair of signatures (both [M, k]); divided by k, the estimated Jaccard."""
     same = np.empty(len(left), np.int64)
     _agreements(left, right, same)
-    return (same / left.shape[1]).astype(np.float32)
+    return same
 
 
 def minhash(

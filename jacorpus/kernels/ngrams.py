@@ -49,7 +49,7 @@ _INVISIBLE = [
 ]
 _KEEP_LOW = np.ones(0x3001, np.bool_)
 _KEEP_LOW[[point for point in _INVISIBLE if point <= 0x3000]] = False
-_0, _1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12 = np.arange(13, dtype=np.uint64)
+_0, _1, _2, _3, _4, _5, _6, _8, _12, _18, _20, _24 = np.array([0, 1, 2, 3, 4, 5, 6, 8, 12, 18, 20, 24], np.uint64)
 
 
 def splitmix(seed: int, stream: int, count: int) -> np.ndarray:
@@ -114,12 +114,20 @@ def _three(lead, second, third):
 
 
 @njit(cache=True, nogil=True)
-def _ascii(data, i):
-    """Whether the eight bytes from i are all ASCII."""
-    joined = np.uint8(0)
+def _word(data, i):
+    """The eight bytes from i as one little-endian number; LLVM makes one load of it."""
+    word = np.uint64(0)
     for j in range(8):
-        joined |= data[i + np.uint64(j)]
-    return joined < 0x80
+        word |= np.uint64(data[i + np.uint64(j)]) << np.uint64(8 * j)
+    return word
+
+
+@njit(cache=True, nogil=True)
+def _two(word):
+    """Two code points out of two three-byte sequences at once: one at bit 0, one at bit 24."""
+    high = (word & np.uint64(0x00000F_00000F)) << np.uint64(12)
+    middle = (word & np.uint64(0x003F00_003F00)) >> np.uint64(2)
+    return high | middle | ((word & np.uint64(0x3F0000_3F0000)) >> np.uint64(16))
 
 
 @njit(cache=True, nogil=True)
@@ -132,35 +140,39 @@ def _decode(data, start, stop, out):
     i = np.uint64(start)
     stop = np.uint64(stop)
     w = np.uint64(0)
+    leads = np.uint64(0x0000F0_0000F0)
+    three = np.uint64(0x0000E0_0000E0)
+    low = np.uint64(0xFFFF)
     while i < stop:
-        # Japanese: four three-byte sequences at a time while all four lead bytes are 0xE_.
-        while i + _12 <= stop:
-            a, b, c, d = data[i], data[i + _3], data[i + _6], data[i + _9]
-            if ((a & b & c & d) & 0xF0) != 0xE0 or ((a | b | c | d) & 0x10) != 0:
+        # Japanese: six three-byte sequences at a time while all six lead bytes are 0xE_.
+        while i + _20 <= stop:
+            a, b, c = _word(data, i), _word(data, i + _6), _word(data, i + _12)
+            if (((a & leads) ^ three) | ((b & leads) ^ three) | ((c & leads) ^ three)) != _0:
                 break
-            out[w] = _three(a, data[i + _1], data[i + _2])
-            out[w + _1] = _three(b, data[i + _4], data[i + _5])
-            out[w + _2] = _three(c, data[i + _7], data[i + _8])
-            out[w + _3] = _three(d, data[i + _10], data[i + _11])
-            i += _12
-            w += _4
+            a, b, c = _two(a), _two(b), _two(c)
+            out[w] = np.uint32(a & low)
+            out[w + _1] = np.uint32(a >> _24)
+            out[w + _2] = np.uint32(b & low)
+            out[w + _3] = np.uint32(b >> _24)
+            out[w + _4] = np.uint32(c & low)
+            out[w + _5] = np.uint32(c >> _24)
+            i += _18
+            w += _6
+        while i + _3 <= stop and (data[i] & 0xF0) == 0xE0:
+            out[w] = _three(data[i], data[i + _1], data[i + _2])
+            i += _3
+            w += _1
+        while i + _8 <= stop and (_word(data, i) & np.uint64(0x8080808080808080)) == _0:
+            for j in range(8):
+                out[w + np.uint64(j)] = np.uint32(data[i + np.uint64(j)])
+            i += _8
+            w += _8
         if i >= stop:
             break
         lead = np.uint32(data[i])
         if lead >= 0xE0 and lead < 0xF0 and i + _3 <= stop:
-            point = _three(data[i], data[i + _1], data[i + _2])
-            i += _3
-        elif lead < 0x80:
-            point = lead
-            i += _1
-            while i + _8 <= stop and _ascii(data, i):
-                out[w] = point  # the one before; then seven of these eight
-                for j in range(7):
-                    out[w + np.uint64(j) + _1] = np.uint32(data[i + np.uint64(j)])
-                point = np.uint32(data[i + _7])
-                i += _8
-                w += _8
-        elif lead >= 0xC0 and lead < 0xE0 and i + _2 <= stop:
+            continue
+        if lead >= 0xC0 and lead < 0xE0 and i + _2 <= stop:
             point = ((lead & np.uint32(0x1F)) << np.uint32(6)) | _low(data[i + _1])
             i += _2
         elif lead >= 0xF0 and i + _4 <= stop:

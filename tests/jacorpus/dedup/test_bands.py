@@ -19,12 +19,13 @@ def test_published_settings(bands: int, rows: int, at_7: float, at_8: float, at_
 
 
 def test_choice() -> None:
-    assert choose(0.7, 112) == (14, 8)
+    assert choose(0.7, 256) == (28, 9)
+    assert choose(0.7, 128) == (16, 8)
     for threshold in (0.5, 0.7, 0.8, 0.9):
         bands, rows = choose(threshold, 128)
         assert bands * rows <= 128
-        assert expected_recall(threshold, bands, rows) >= 0.9
-        assert expected_recall(threshold, 128 // (rows + 1), rows + 1) < 0.9
+        assert expected_recall(threshold, bands, rows) >= 0.92
+        assert expected_recall(threshold, 128 // (rows + 1), rows + 1) < 0.92
     assert choose(0.01, 1) == (1, 1)
 
 

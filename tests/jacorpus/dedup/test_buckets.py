@@ -1,12 +1,10 @@
 """Ranges cover the line of keys once; buckets hold what shares a key."""
 
-from itertools import pairwise
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacorpus.dedup.buckets import KEYS, edge_table, partitions_for, ranges, shared
+from jacorpus.dedup.buckets import KEYS, SORT_BYTES, distinct_pairs, edge_table, partitions_for, ranges
 
 
 @settings(max_examples=80, deadline=None)
@@ -22,14 +20,13 @@ def test_ranges_cover_each_key_once(bands: int, partitions: int) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.integers(1, 12), max_size=60), st.randoms())
-def test_shared_buckets(keys: list[int], draw) -> None:
-    rows = list(range(len(keys)))
-    draw.shuffle(rows)
-    out, starts = shared(np.array(keys, np.uint64), np.array(rows, np.uint64))
-    expected = [sorted(r for k, r in zip(keys, rows, strict=True) if k == key) for key in sorted(set(keys))]
-    found = [out[a:b].tolist() for a, b in pairwise(starts)]
-    assert found == [bucket for bucket in expected if len(bucket) > 1]
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=60), st.sampled_from([0, 1 << 40]))
+def test_distinct_pairs(pairs: list[tuple[int, int]], offset: int) -> None:
+    a, b = (np.array([pair[side] for pair in pairs], np.uint64) + np.uint64(offset) for side in (0, 1))
+    index, number = distinct_pairs(a, b)
+    distinct = [pairs[i] for i in index]
+    assert sorted(distinct) == sorted(set(pairs))
+    assert [distinct[i] for i in number] == pairs
 
 
 def test_edges_are_sorted_and_named_once() -> None:
@@ -41,5 +38,5 @@ def test_edges_are_sorted_and_named_once() -> None:
 
 
 def test_partitions() -> None:
-    assert partitions_for(0, 14, 1 << 30) == 14
-    assert partitions_for(1 << 30, 14, 1 << 30) == 14 * 64
+    assert partitions_for(0, 14, 1 << 30) == 1
+    assert partitions_for(1 << 30, 14, 1 << 30) == 14 * SORT_BYTES

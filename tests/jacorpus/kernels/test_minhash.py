@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jacorpus.kernels.minhash import EMPTY, band_keys, datasketch_naive, estimates, minhash, oph_naive
+from jacorpus.kernels.minhash import EMPTY, agreements, band_keys, datasketch_naive, minhash, oph_naive
 from jacorpus.kernels.ngrams import ngram_hashes
 from tests.jacorpus.dedup.texts import real_texts, sentences
 from tests.strategies import japanese_texts
@@ -66,7 +66,7 @@ def test_estimates_are_close_to_the_true_jaccard() -> None:
     for row in range(len(pairs)):
         sets = [set(ngram_hashes(array.slice(row, 1))[1].tolist()) for array in arrays]
         truth.append(len(sets[0] & sets[1]) / len(sets[0] | sets[1]))
-    error = estimates(minhash(arrays[0])[0], minhash(arrays[1])[0]) - np.array(truth)
+    error = agreements(minhash(arrays[0])[0], minhash(arrays[1])[0]) / 128 - np.array(truth)
     assert np.sqrt(np.mean(error**2)) < 0.045  # .036 in theory for k = 128; room for 300 draws
     assert abs(np.mean(error)) < 0.01
 
