@@ -32,6 +32,11 @@ DETECT_BYTES = 262_144
 MARGIN = 0.15
 """By how much less damage an undeclared charset has to do to overrule a declared one."""
 
+_NOT_GUESSED = ("mac", "cp85", "cp86")
+"""Charsets that the detector confuses with those of Windows and that pages are never in undeclared."""
+
+_ALWAYS_TRIED = ("cp932", "euc-jp", "utf-8", "cp949", "windows-1252", "windows-1251")
+
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
 _ESCAPES = (b"\x1b$B", b"\x1b$@", b"\x1b(J", b"\x1b(I")
 _COMMENT = re.compile(rb"<!--.*?(?:-->|$)", re.S)
@@ -73,8 +78,10 @@ def decode(
     """
     if not body:
         return Undecoded("empty", "the body has no bytes")
-    if marked := _by_mark(body, budget):
-        return marked
+    if wide := _by_mark(body, budget) or _wide(body, http_charset):
+        return wide
+    if (controls := _control_share(body)) > budget:
+        return Undecoded("over_budget", f"{controls:.0%} of the first bytes are control characters: this is no text")
     labels = list(_declared(body, http_charset, html))
     declared = [(charset, how) for label, how in labels if (charset := charset_of(label))]
     if body.isascii():
@@ -126,6 +133,26 @@ def _by_mark(body: bytes, budget: float) -> Decoded | None:
     return None
 
 
+def _wide(body: bytes, http_charset: str | None) -> Decoded | None:
+    """UTF-16 without a mark: every other byte of the markup is NUL."""
+    head = body[:1024]
+    if head.count(0) * 4 < len(head):
+        return None
+    charset = "utf-16-be" if head[::2].count(0) > head[1::2].count(0) else "utf-16-le"
+    text, replacements, truncated = decode_as(body, charset)
+    how: How = "http" if charset_of(http_charset or "") in ("utf-16-le", "utf-16-be") else "detector"
+    return None if "\0" in text else Decoded(text, charset, how, replacements, truncated)
+
+
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\f\r\x1b"))
+_NO_CONTROLS = bytes(set(range(256)) - set(_CONTROLS))
+
+
+def _control_share(body: bytes) -> float:
+    head = body[:8192]
+    return len(head.translate(None, _NO_CONTROLS)) / len(head)
+
+
 def _declared(body: bytes, http_charset: str | None, html: bool) -> Iterator[tuple[str, How]]:
     if http_charset:
         yield http_charset, "http"
@@ -172,11 +199,13 @@ def _best(body: bytes, declared: list[tuple[str, How]]) -> Decoded:
             text, replacements, truncated = decode_as(body, charset)
             if replacements == 0:
                 return Decoded(text, charset, how, 0, truncated)
+    if guess and guess.startswith(_NOT_GUESSED):
+        guess = None
     candidates: dict[str, How] = {}
     for charset, how in declared:
         candidates.setdefault(charset, how)
     others = [guess] if guess else []
-    for charset in (*others, "cp932", "euc-jp", "utf-8", "cp949", "windows-1252"):
+    for charset in (*others, *_ALWAYS_TRIED):
         candidates.setdefault(charset, "detector")
     scores = {}
     for rank, (charset, how) in enumerate(candidates.items()):
@@ -258,12 +287,18 @@ def _decode_iso2022(body: bytes) -> tuple[str, int, bool]:
 _KANA = bytes(byte | 0x80 if 0x21 <= byte <= 0x5F else byte for byte in range(256))
 
 
+_GRAPHIC = bytes(range(0x21, 0x7F))
+_SHIFTED = bytes(byte | 0x80 for byte in range(256))
+
+
 def _plain(part: bytes) -> str:
     return part.decode("ascii", "replace")
 
 
 def _two_byte(line: bytes, prefix: bytes) -> tuple[str, bool]:
     """(text, whether half a character is left over) of the bytes between two escapes."""
+    if len(line) % 2 == 0 and not line.translate(None, _GRAPHIC) and not prefix:
+        return line.translate(_SHIFTED).decode("euc-jp", "jacorpus.nec"), False
     high, at = bytearray(), 0
     while at < len(line):
         if line[at] <= 0x20 or line[at] >= 0x7F:  # a space or control inside: as it is

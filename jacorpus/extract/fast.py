@@ -55,7 +55,8 @@ def extract(html: str) -> Extracted:
         tree, main_content=True, alt_texts=True, comments=False, post_meta=False, skip_elements=_SKIP
     )
     text, linked = read_marks(marked)
-    return Extracted(text, linked / len(text) if text else float("nan"))
+    title, _ = read_marks(" ".join((tree.title or "").split()))
+    return Extracted(text, linked / len(text) if text else float("nan"), title)
 
 
 def _deepen_lists(tree: Any) -> None:

@@ -26,7 +26,7 @@ _LEFT = re.compile("[\x01\x02\ua6f3-\ua6f5]")
 _JOINED = re.compile(f"(?<=[{_JA}]){LINE}[ \n](?=[{_JA}])")
 _EDGE = re.compile(f"(?:^|(?<=\n)){LINE} ")
 _LINKED = re.compile(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}")
-_ANCHOR = re.compile(f"{OPEN}[¶#§\ue000-\uf8ff ]?{CLOSE}")
+_ANCHOR = re.compile(f"{OPEN}[¶#§\ue000-\uf8ff ]{CLOSE}")
 _HOLLOW = re.compile(f"(\n+)(?:[ \t•]*[{OPEN}{CLOSE}][{OPEN}{CLOSE}{LINE} \t•]*(\n+|$))+")
 
 
@@ -63,7 +63,7 @@ def read_marks(text: str) -> tuple[str, int]:
     linked = 0
     text = text.replace(OPEN_LETTER, OPEN).replace(CLOSE_LETTER, CLOSE)
     if OPEN in text or CLOSE in text:
-        text = _HOLLOW.sub(_longer, _ANCHOR.sub("", text))
+        text = _HOLLOW.sub(_longer, _ANCHOR.sub(OPEN + CLOSE, text))
         linked = sum(map(len, _LINKED.findall(text)))
         text = text.replace(OPEN, "").replace(CLOSE, "").strip("\n")
     text = text.replace("\xad", "")  # where a browser may hyphenate: layout, not text

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
 from jacorpus import inflight
@@ -40,7 +41,10 @@ _MARKUP = re.compile(rb"<(?:!doctype|html|head|body|title|meta|div|p|table|scrip
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """Main text of a page. link_ratio: NaN where not measured. title: of the page, "" if none."""
+    """Main text of a page. link_ratio: NaN where there is no text. title: of the page, "" if none.
+
+    The title goes into ``meta`` under the key ``title``.
+    """
 
     text: str
     link_ratio: float = float("nan")
@@ -139,7 +143,16 @@ def _documents(batch: pa.RecordBatch, texts: pa.Array, pages: dict[int, _Page]) 
     for row, page in pages.items():
         values[row] = page.extracted.text
     text = pa.array(["" if value is None else value for value in values], pa.large_string())
-    made = {"text": text, "lang": pa.nulls(batch.num_rows, pa.string())}
+    meta = batch["meta"].to_pylist()
+    for row, page in pages.items():
+        if page.extracted.title:
+            known = orjson.loads(meta[row]) if meta[row] else {}
+            meta[row] = orjson.dumps({**known, "title": page.extracted.title}).decode()
+    made = {
+        "text": text,
+        "lang": pa.nulls(batch.num_rows, pa.string()),
+        "meta": pa.array(meta, pa.string()),
+    }
     return pa.record_batch([made[name] if name in made else batch[name] for name in DOCUMENT.names], schema=DOCUMENT)
 
 

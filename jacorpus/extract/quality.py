@@ -61,9 +61,10 @@ def extract(html: str) -> Extracted:
     text, linked = ("", 0) if tree is None else _main(tree)
     if len(text) < LITTLE_CHARS:
         other = fast.extract(html)
-        if len(other.text) > len(text):
+        if len("".join(other.text.split())) >= len("".join(text.split())):
             return other
-    return Extracted(text, linked / len(text) if text else float("nan"))
+    title = "" if tree is None else " ".join((tree.findtext(".//title") or "").split())
+    return Extracted(text, linked / len(text) if text else float("nan"), read_marks(title)[0])
 
 
 def _tree(html: str) -> Any:
