@@ -9,7 +9,7 @@ With ``whole_katakana`` a word of katakana alone counts only where it is a whole
 in アスパラガス. The class of a run is HojiChar's, ``[ァ-ヴー]``.
 
 The fast path slides a window of 6 bytes over the text and asks a bitmap whether any word begins like this; words
-shorter than 6 bytes are asked for by their first 3 bytes or their first byte, and only if the list has such words.
+shorter than 6 bytes are asked for by their first 3 bytes, 2 or 1, and only if the list has such words.
 
 Legend: N documents, S bytes of UTF-8, W words, B bytes of all words.
 """
@@ -27,7 +27,7 @@ from jacorpus.kernels.buffers import text_buffers
 KATAKANA = "ァ-ヴー"
 _HASH_BITS = 17
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
-_PREFIX_BYTES = (6, 3, 1)  # of the three classes of words: 6 bytes and more, 3 to 5, 1 or 2
+_PREFIX_BYTES = (6, 3, 2, 1)  # of the four kinds of words: 6 bytes and more, 3 to 5, 2, 1
 _CLASS_SHIFT = 56
 
 
@@ -52,8 +52,8 @@ class WordTable:
 
 
 def _bucket(encoded: bytes) -> int:
-    """Bucket of a word: a hash of its first 6, 3 or 1 bytes and of which of these it is."""
-    kind = 0 if len(encoded) >= 6 else 1 if len(encoded) >= 3 else 2
+    """Bucket of a word: a hash of its first 6, 3, 2 or 1 bytes and of which of these it is."""
+    kind = next(kind for kind, length in enumerate(_PREFIX_BYTES) if len(encoded) >= length)
     prefix = int.from_bytes(encoded[: _PREFIX_BYTES[kind]], "big") | kind << _CLASS_SHIFT
     return (prefix * int(_MULTIPLIER) % 2**64) >> (64 - _HASH_BITS)
 
@@ -136,8 +136,10 @@ def _bucket_of(window, kind):
         prefix = window
     elif kind == 1:
         prefix = (window >> np.uint64(24)) | np.uint64(1 << 56)
+    elif kind == 2:
+        prefix = (window >> np.uint64(32)) | np.uint64(2 << 56)
     else:
-        prefix = (window >> np.uint64(40)) | np.uint64(2 << 56)
+        prefix = (window >> np.uint64(40)) | np.uint64(3 << 56)
     return (prefix * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - 17)
 
 
@@ -167,15 +169,17 @@ def _next_candidate(data, at, stop, bitmap, kinds):
     for i in range(at, inner):
         window = ((window << np.uint64(8)) | np.uint64(data[i + 5])) & mask
         found = _bit(bitmap, window, 0) | _bit(bitmap, window, 1)
-        if kinds == 3:
+        if kinds >= 3:
             found |= _bit(bitmap, window, 2)
+        if kinds == 4:
+            found |= _bit(bitmap, window, 3)
         if found:
             return i, window
     for i in range(inner, stop):
         window = (window << np.uint64(8)) & mask
         if i + 5 < stop:
             window |= np.uint64(data[i + 5])
-        if _bit(bitmap, window, 1) | _bit(bitmap, window, 2):
+        if _bit(bitmap, window, 1) | _bit(bitmap, window, 2) | _bit(bitmap, window, 3):
             return i, window
     return stop, window
 
@@ -187,7 +191,7 @@ def _keyword_hits(offsets, data, word_bytes, word_starts, chars, whole, bitmap, 
     types = np.zeros(documents, np.int32)
     hit_chars = np.zeros(documents, np.int64)
     last_document = np.full(len(chars), -1, np.int64)
-    kinds = 1 if shortest >= 6 else 2 if shortest >= 3 else 3
+    kinds = 1 if shortest >= 6 else 2 if shortest >= 3 else 5 - shortest
     for d in range(documents):
         start, stop = offsets[d], offsets[d + 1]
         at, window = _next_candidate(data, start, stop, bitmap, kinds)
