@@ -10,7 +10,7 @@ that three or more records of the benchmark share (a template), for alone they'd
 form stays under ``min_chars`` are not looked for: ``unprotected`` names them.
 
 datatrove's decontamination (a649de79) compares 12-grams of words and one hit drops the document; words
-split by spaces do not exist in Japanese. n = 10 and min_chars = 12 are measured: docs/decontamination.md.
+split by spaces do not exist in Japanese. The defaults are measured: docs/decontamination.md.
 """
 
 import functools
@@ -164,7 +164,7 @@ class Ngrams:
     fields: tuple[str, ...] = ()
     n: int = 10
     min_chars: int = 12
-    drop_coverage: float = 0.8
+    drop_coverage: float = 0.7
 
     def __post_init__(self) -> None:
         if not self.benchmarks:

@@ -136,15 +136,24 @@ def build_index(items: list[str], n: int, m: int) -> ContaminationIndex:
 
 @njit(cache=True, nogil=True)
 def _find(h, keys):  # type: ignore[no-untyped-def]
-    """Place of h among sorted keys, or -1."""
-    low, high = 0, keys.size
+    """Place of h among sorted keys, or -1. Keys are hashes, spread evenly: a guess by value starts the search."""
+    size = keys.size
+    if size == 0:
+        return -1
+    place = np.int64(((h >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32))
+    step = np.int64(16)
+    low, high = place, place
+    while low > 0 and keys[low] > h:
+        low, high, step = max(low - step, 0), low, step * 4
+    while high < size and keys[high] < h:
+        low, high, step = high, min(high + step, size), step * 4
     while low < high:
         middle = (low + high) >> 1
         if keys[middle] < h:
             low = middle + 1
         else:
             high = middle
-    return low if low < keys.size and keys[low] == h else -1
+    return low if low < size and keys[low] == h else -1
 
 
 @njit(cache=True, nogil=True)

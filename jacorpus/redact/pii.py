@@ -128,7 +128,7 @@ def _tel_kind(match: re.Match[str], view: str) -> str | None:
         return None
     spoken = _PHONE_WORD.search(view[max(0, match.start() - 20) : match.start()]) is not None
     spaced = " " in (gap, gap2)
-    if number.startswith(("0120", "0570", "0800")):
+    if number.startswith(("0120", "0570", "0800")) and not (number[3] == "0" and groups == [3, 4, 4]):
         wanted = 11 if number.startswith("0800") else 10
         return "toll_free" if len(number) == wanted and len(a) in (4, wanted) and (spoken or not bare) else None
     if len(number) == 11 and number[1] in "56789" and number[2] == "0":
