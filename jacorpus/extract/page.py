@@ -13,7 +13,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ COLUMNS: Mapping[str, pa.DataType] = {
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = ("text/plain",)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKUP = re.compile(rb"<(?:!doctype|html|head|body|title|meta|div|p|table|script|a)\b|<\?xml|<!--", re.I)
 
 
@@ -69,8 +70,8 @@ class _Page:
     truncated_tail: bool
 
 
-class PageTimeout(Exception):
-    """A page took longer than its limit."""
+class PageTimeout(BaseException):
+    """A page took longer than its limit. No Exception: extractors catch those and go on."""
 
 
 def apply_pages(batch: pa.RecordBatch, extract: Callable[[str], Extracted], limits: Limits) -> Applied:
@@ -111,9 +112,16 @@ def _page(
             extracted = extract(decoded.text) if kind in _HTML else Extracted(decoded.text)
     except PageTimeout:
         return "timeout", f"extraction took over {limits.seconds:g} CPU seconds for {len(body)} bytes"
-    except (MemoryError, RecursionError, ValueError, RuntimeError, UnicodeError) as error:
+    except Exception as error:  # one page's fault in a library is that page's failure
         return "error", f"{type(error).__name__}: {error}"[:200]
+    if _SURROGATE.search(extracted.text) or _SURROGATE.search(extracted.title):
+        extracted = replace(extracted, text=_well_formed(extracted.text), title=_well_formed(extracted.title))
     return _Page(extracted, decoded.charset, decoded.how, decoded.replacements, decoded.truncated_tail)
+
+
+def _well_formed(text: str) -> str:
+    """Text with surrogate pairs joined and lone halves replaced: both come out of JSON in pages."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 @contextmanager
@@ -130,7 +138,7 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         raise PageTimeout
 
     before = signal.signal(signal.SIGPROF, stop)
-    timer = signal.setitimer(signal.ITIMER_PROF, seconds)
+    timer = signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)  # again each second, lest a destructor eat the first
     try:
         yield
     finally:
