@@ -30,7 +30,7 @@ from jacorpus.report.report import (
     show,
 )
 from jacorpus.report.retention import retention
-from jacorpus.rules.rule import Rule
+from jacorpus.rule import Rule
 
 NAMES = 20  # rows of a table of names
 EACH = 4  # documents shown a reason
@@ -56,7 +56,7 @@ def corpus_report(out: Path, texts: Texts | None = None) -> Report:
         Section("languages", "Languages, charsets, sites", _names(folder)),
         Section("privacy", "Privacy and benchmarks", _privacy(folder)),
         Section("recipe", "Stages", _stages(folder)),
-        Section("run", "This run", _run(out)),
+        Section("run", "This run", _run(folder.run)),
     ]
     counts = folder.manifest["counts"]
     share = show(counts["kept"] / (counts["read"] or 1), "share")
@@ -140,7 +140,7 @@ def _rules(folder: Folder, ledger: Ledger) -> tuple[Block, ...]:
 
 def _documents(folder: Folder, ledger: Ledger, texts: Texts | None) -> tuple[Block, ...]:
     kept = excerpts.kept(folder.out, folder.manifest["shards"], folder.manifest["domains"], EACH)
-    dropped = excerpts.dropped(ledger, folder.fates(), folder.rules, texts)
+    dropped = excerpts.dropped(folder, ledger, texts)
     text = (
         "A fair draw of each fate, the same in every run. "
         "The passage a rule objects to is marked where there is one to point at."
@@ -221,11 +221,10 @@ def _stages(folder: Folder) -> tuple[Block, ...]:
     return (Table("Stages in order", (Column("label"), Column("use"), Column("options")), rows, note),) if rows else ()
 
 
-def _run(out: Path) -> tuple[Block, ...]:
-    path = out / "run.json"
-    if not path.is_file():
+def _run(run: dict[str, Any]) -> tuple[Block, ...]:
+    """Times and versions, out of run.json."""
+    if not run:
         return ()
-    run = json.loads(path.read_text("utf-8"))
     phases = run.get("phases", [])
     clocks = [name for name in ("wall", "cpu") if any(f"{name}_s" in phase for phase in phases)]
     columns = [Column("phase"), Column("tasks", "count"), Column("reused", "count"), Column("bytes", "bytes")]

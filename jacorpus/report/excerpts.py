@@ -7,10 +7,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from jacorpus.report.folder import Folder
 from jacorpus.report.ledger import Fate, Ledger, id_halves
 from jacorpus.report.passages import differing, excerpt, offending
 from jacorpus.report.report import Column, Excerpt, Excerpts, Piece, Table, show
-from jacorpus.rules.rule import Rule
+from jacorpus.rule import Rule
 
 Texts: TypeAlias = Callable[[list[bytes]], dict[bytes, str]]
 """Texts of the ids asked for; ids it does not know are absent from the answer."""
@@ -23,16 +24,15 @@ def keeps(rule: Rule) -> str:
     return rule.describe().replace(">= ", "≥\u00a0").replace("<= ", "≤\u00a0").replace("in ", "in\u00a0")
 
 
-def dropped(
-    ledger: Ledger, fates: Sequence[tuple[Fate, int]], rules: Sequence[Rule], texts: Texts | None
-) -> list[Excerpts]:
-    """One block for each of the ``fates`` (with their number of documents) that dropped a document."""
-    chosen = [(fate, total, ledger.drawn.get(fate, [])) for fate, total in fates if fate[0] == "dropped"]
+def dropped(folder: Folder, ledger: Ledger, texts: Texts | None) -> list[Excerpts]:
+    """One block for each fate that dropped a document."""
+    chosen = [(fate, total, ledger.drawn.get(fate, [])) for fate, total in folder.fates() if fate[0] == "dropped"]
+    rules = folder.rules
     ids = {row[name] for _, _, rows in chosen for row in rows for name in ("id", "kept_id") if row[name]}
     known = texts(sorted(ids)) if texts else {}
     blocks = []
     for fate, total, rows in chosen:
-        passages = tuple(_dropped(row, _rule_of(row, rules), known) for row in rows)
+        passages = tuple(_dropped(row, _rule_of(row, rules), known, folder) for row in rows)
         blocks.append(Excerpts(f"{fate[2]} · {fate[1]}", passages, total, "dropped"))
     return blocks
 
@@ -108,7 +108,7 @@ def _rule_of(row: dict[str, Any], rules: Sequence[Rule]) -> Rule | None:
     return own[0] if own else None
 
 
-def _dropped(row: dict[str, Any], rule: Rule | None, texts: dict[bytes, str]) -> Excerpt:
+def _dropped(row: dict[str, Any], rule: Rule | None, texts: dict[bytes, str], folder: Folder) -> Excerpt:
     facts = [("id", row["id"].hex()), ("domain", row["domain"])]
     if rule is not None:
         value = "" if row["value"] is None else f" {show(row['value'], 'number')}"
@@ -120,15 +120,21 @@ def _dropped(row: dict[str, Any], rule: Rule | None, texts: dict[bytes, str]) ->
     if row["detail"]:
         facts.append(("detail", row["detail"]))
     return Excerpt(
-        row["url"] or f"{row['file']} at {row['position']:,}", tuple(facts), _passage(row, rule, texts), "dropped"
+        row["url"] or f"{row['file']} at {row['position']:,}",
+        tuple(facts),
+        _passage(row, rule, texts, folder),
+        "dropped",
     )
 
 
-def _passage(row: dict[str, Any], rule: Rule | None, texts: dict[bytes, str]) -> tuple[Piece, ...]:
+def _passage(row: dict[str, Any], rule: Rule | None, texts: dict[bytes, str], folder: Folder) -> tuple[Piece, ...]:
     text = texts.get(row["id"])
     if text is None:
         return ()
     keeper = texts.get(row["kept_id"])
     if keeper is not None and keeper != text:
         return differing(text, keeper)
-    return excerpt(text, offending(rule.signal, text) if rule else [])
+    if rule is None:
+        return excerpt(text, [])
+    blank_lines = folder.options.get(rule.signal.split(".")[0], {}).get("split") == "lf"
+    return excerpt(text, offending(rule.signal, text, folder.keywords(rule.signal), blank_lines))

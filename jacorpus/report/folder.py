@@ -1,20 +1,18 @@
 """A finished output folder as the report sees it: the manifest, and where its parts lie."""
 
+import json
+import tomllib
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from jacorpus.report.ledger import Fate
-from jacorpus.rules.rule import Rule, rule_from_json
+from jacorpus.rule import Rule, rule_from_json
 
-_PHASES = {
-    "transform": 0,
-    "signal": 0,
-    "dedup": 2,
-    "cut": 3,
-    "write": 3,
-}  # kind of a stage -> when it takes documents away
+# Kind of a stage -> when it takes documents away; rules do between 0 and 2.
+_PHASES = {"transform": 0, "signal": 0, "dedup": 2, "cut": 3, "write": 3}
 
 
 @dataclass(frozen=True)
@@ -31,10 +29,30 @@ class Folder:
     @property
     def rules(self) -> list[Rule]:
         """All rules of the resolved recipe, in order."""
-        return [
-            rule_from_json({"tier": None, "optional": False, "domains": None, **listed})
-            for listed in self.manifest["rules"]
-        ]
+        return [rule_from_json(listed) for listed in self.manifest["rules"]]
+
+    @cached_property
+    def options(self) -> dict[str, dict[str, Any]]:
+        """Label -> options, as in the resolved recipe (with this machine's paths), else as in the manifest."""
+        found = {stage["label"]: stage["options"] for stage in self.manifest["stages"]}
+        path = self.out / "recipe.resolved.toml"
+        stages = tomllib.loads(path.read_text("utf-8")).get("stage", []) if path.is_file() else []
+        return found | {stage["label"]: stage for stage in stages if stage["label"] in found}
+
+    def keywords(self, signal: str) -> tuple[str, ...]:
+        """The words behind ``label.NAME_hits`` and its like; none where the list can't be read any more."""
+        label, _, column = signal.partition(".")
+        listed = self.options.get(label, {}).get("lists", {}).get(column.rpartition("_")[0])
+        if not isinstance(listed, str):
+            return ()
+        path = Path(self.run.get("folder", ".")) / listed
+        return tuple(word.strip() for word in path.read_text("utf-8-sig").splitlines()) if path.is_file() else ()
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """What run.json says of times and this machine; empty where it is gone."""
+        path = self.out / "run.json"
+        return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
     @property
     def dropping(self) -> frozenset[int]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jacorpus.report.report import Histogram, Threshold
-from jacorpus.rules.rule import Rule
+from jacorpus.rule import Rule
 
 LOOKED_AT = 200_000
 BINS = 44

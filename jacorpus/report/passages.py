@@ -19,18 +19,22 @@ Span: TypeAlias = tuple[int, int]
 LOOKED_AT = 20_000  # characters of a text that are searched
 SHOWN = 600  # characters shown
 _SENTENCE = re.compile(r"[^。．！？!?\n]+[。．！？!?]?")
-_TOKEN = re.compile(r"[A-Za-z0-9]+|[ぁ-ゖ]+|[ァ-ヺー]+|[々〇㐀-鿿豈-﫿]+|\s+|.", re.DOTALL)
+_BLANK = re.compile(r"^[^\S\n]*(\n)", re.MULTILINE)
+_TOKEN = re.compile(r"[A-Za-z0-9]+|[ぁ-ゖ]+|[ァ-ヺー]+|[々〇\u3400-\u9fff\uf900-\ufaff]+|\s+|.", re.DOTALL)
 _KATAKANA = "[ァ-ヺー]"
-_FOREIGN = re.compile(r"[^\s、，。．！？ぁ-ゖァ-ヺー々〇〻㐀-鿿豈-﫿\U00020000-\U0003ffff]{2,}")
+_FOREIGN = re.compile(r"[^\s、，。．！？ぁ-ゖァ-ヺー々〇\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]{2,}")
 
 
-def offending(signal: str, text: str, keywords: Sequence[str] = ()) -> list[Span]:
+def offending(signal: str, text: str, keywords: Sequence[str] = (), blank_lines: bool = False) -> list[Span]:
     """Spans of text behind a signal's value, in order and apart; empty where there is nothing to point at.
 
     signal: ``label.column`` or the column alone. keywords: words the signal looks for, where it looks for words.
+    blank_lines: whether the signal counts blank lines as equal lines.
     """
     column = signal.rsplit(".", 1)[-1]
     text = text[:LOOKED_AT]
+    if blank_lines and column.startswith("dup_line"):
+        return merge([*_repeated_lines(text, 0), *(match.span(1) for match in _BLANK.finditer(text))])
     for pattern, finder in _FINDERS:
         found = re.search(pattern, column)
         if found:
@@ -52,7 +56,10 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def excerpt(text: str, spans: Sequence[Span], shown: int = SHOWN) -> tuple[Piece, ...]:
-    """About ``shown`` characters of text around where most of the spans lie, cut into marked and unmarked pieces."""
+    """About ``shown`` characters of text around where most of the spans lie, cut into marked and unmarked pieces.
+
+    A marked line break is made visible with ⏎.
+    """
     start = _window(spans, len(text), shown)
     stop = min(start + shown, len(text))
     pieces, at = [Piece("", "gap")] if start else [], start
@@ -61,7 +68,8 @@ def excerpt(text: str, spans: Sequence[Span], shown: int = SHOWN) -> tuple[Piece
         if left >= right:
             continue
         pieces += [Piece(text[at:left])] if left > at else []
-        pieces.append(Piece(text[left:right], "hit"))
+        hit = text[left:right]
+        pieces.append(Piece(hit if hit.strip() else hit.replace("\n", "⏎\n"), "hit"))
         at = right
     pieces += [Piece(text[at:stop])] if stop > at else []
     pieces += [Piece("", "gap")] if stop < len(text) else []
@@ -179,8 +187,10 @@ def _longest_match(pattern: str) -> Callable[[str, int], list[Span]]:
     return lambda text, n: _longest(find(text, n))
 
 
-def _foreign(text: str, _: int) -> Iterator[Span]:
-    return (match.span() for match in _FOREIGN.finditer(text))
+def _foreign(text: str, _: int) -> list[Span]:
+    """What is not Japanese; nothing where that is most of the text, since all of it would be marked."""
+    spans = [match.span() for match in _FOREIGN.finditer(text)]
+    return spans if 2 * sum(stop - start for start, stop in spans) < len(text) else []
 
 
 def _keyword_hits(text: str, keywords: Sequence[str]) -> Iterator[Span]:

@@ -6,7 +6,7 @@ import pytest
 
 from jacorpus.report.histograms import Wanted, choose_edges, histograms
 from jacorpus.report.report import Threshold
-from jacorpus.rules.rule import Rule
+from jacorpus.rule import Rule
 
 
 def rule(signal: str, **bound) -> Rule:

@@ -28,7 +28,9 @@ def marked(signal: str, text: str, keywords=()) -> list[str]:
         ("lines.bullet_line_ratio", "- 項目\n本文。", ["- 項目"]),
         ("lines.terminal_line_ratio", "見出し\n本文です。", ["見出し"]),
         ("text.katakana_ratio", "今日はセールです", ["セール"]),
-        ("language.label", "日本語 русский です", ["русский"]),
+        ("language.label", "これは日本語の文の中の русский です", ["русский"]),
+        ("language.label", "日本語の文の中に、한국어 の語がある。", ["한국어"]),
+        ("language.label", "это русский です", []),
         ("words.dup_5_word_cover_ratio", "一二三四五六七八九十x一二三四五六七八九十", ["一二三四五六七八九十"] * 2),
         ("text.chars", "短い", []),
         ("text.unheard_of", "何か", []),
@@ -57,7 +59,14 @@ def test_excerpt_shows_the_window_with_most_marks():
 @given(japanese_text, st.lists(st.tuples(st.integers(0, 80), st.integers(0, 80)), max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_excerpt_of_a_short_text_is_the_text(text, spans):
-    assert "".join(piece.text for piece in excerpt(text, merge(spans))) == text[:600]
+    assert "".join(piece.text for piece in excerpt(text, merge(spans))).replace("⏎", "") == text[:600]
+
+
+def test_blank_lines_are_marked_where_they_count_as_equal():
+    text = "一行。\n\n二行。\n \n三行。"
+    assert offending("lines.dup_line_ratio", text) == []
+    pieces = excerpt(text, offending("lines.dup_line_ratio", text, blank_lines=True))
+    assert [p.text for p in pieces if p.mark] == ["⏎\n", "⏎\n"]
 
 
 def test_differing_names_what_each_has_alone():
