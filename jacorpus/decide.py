@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from jacorpus.rules.rule import Rule
+from jacorpus.rule import Rule
 from jacorpus.schema import CLUSTERS, ID
 from jacorpus.shards import read_table
 

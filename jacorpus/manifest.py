@@ -9,7 +9,8 @@ from jacorpus.keys import key_of, portable
 from jacorpus.plan import stages_for_manifest
 
 if TYPE_CHECKING:
-    from jacorpus.run import Found, Part, Run
+    from jacorpus.phases import Found, Part
+    from jacorpus.run import Run
 
 FORMAT = 1
 

@@ -17,7 +17,7 @@ from jacorpus.recipe import Recipe, SourceSpec, StageSpec
 from jacorpus.resolve import build, default_label, options_of
 from jacorpus.rules.bounds import Bounds, bounds_rules
 from jacorpus.rules.profile import Profile, load_profile, profile_rules
-from jacorpus.rules.rule import Rule, rule_from_table
+from jacorpus.rule import Rule, rule_from_table
 from jacorpus.stage import Cut, Dedup, InputFile, Signal, Span, Transform
 
 Kind = Literal["transform", "signal", "dedup", "cut", "write"]

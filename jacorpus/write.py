@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from jacorpus.decide import BY_RULE, DUPLICATE, KEPT, REMOVED, failed_bits
 from jacorpus.measure import Fate, as_batch, machine_fault
 from jacorpus.plan import Step
-from jacorpus.rules.rule import Rule
+from jacorpus.rule import Rule
 from jacorpus.schema import AUDIT, ID, SHARD
 from jacorpus.shards import PartWriter, read_batches, read_table
 

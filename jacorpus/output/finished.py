@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from jacorpus.decide import Clusters, SignalPart, number_parts
 from jacorpus.manifest import load_manifest
-from jacorpus.rules.rule import Rule, rule_from_json
+from jacorpus.rule import Rule, rule_from_json
 from jacorpus.shards import read_batches, read_table
 
 

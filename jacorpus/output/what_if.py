@@ -10,7 +10,7 @@ from jacorpus.decide import Decisions, SignalPart, decide, signal_column
 from jacorpus.errors import RecipeError, nearest
 from jacorpus.output.finished import Finished, finished
 from jacorpus.rules.profile import Profile, override, profile_rules
-from jacorpus.rules.rule import Rule
+from jacorpus.rule import Rule
 from jacorpus.run import read_removals
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from jacorpus.rules.rule import Rule, rule_from_table
+from jacorpus.rule import Rule, rule_from_table
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jacorpus.errors import RecipeError, nearest
-from jacorpus.rules.rule import Rule, rule_from_table
+from jacorpus.rule import Rule, rule_from_table
 
 FOLDER = Path(__file__).parent.parent / "profiles"
 _KEYS = {"name", "source", "description", "tiers", "stage", "rule"}

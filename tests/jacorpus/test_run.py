@@ -129,7 +129,7 @@ def test_a_second_run_at_once_is_refused(corpus: Path, tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence_and_loses_nothing(corpus: Path, tmp_path: Path, monkeypatch) -> None:
     import errno
 
-    from jacorpus import run as module
+    from jacorpus import publish as module
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

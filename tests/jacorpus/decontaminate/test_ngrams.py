@@ -83,7 +83,7 @@ def test_what_is_not_protected_is_named(quiz):
 
 
 def test_the_rule_it_asks_for_drops_at_the_bound(quiz):
-    from jacorpus.rules.rule import rule_from_table
+    from jacorpus.rule import rule_from_table
 
     (table,) = Ngrams(benchmarks=(str(quiz),), drop_coverage=0.5).rules()
     rule = rule_from_table(table, "decontaminate", None, "here")
