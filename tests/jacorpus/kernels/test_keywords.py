@@ -34,7 +34,7 @@ def assert_equal(array: pa.Array, words: list[str], whole: bool) -> None:
 
 
 @given(st.one_of(japanese_texts, DENSE), WORDS, st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_equals_the_regular_expression(texts: list[str | None], words: list[str], whole: bool) -> None:
     words = [*words, "予備"]
     texts = [None if text is None else text.encode("utf-8", "ignore").decode() for text in texts]
@@ -81,7 +81,7 @@ def test_japanese_chars_equal_the_naive_ones(texts: list[str | None]) -> None:
 def test_real_lists_on_real_text(real_data) -> None:
     with open(real_data / "ja" / "docs.jsonl.zst", "rb") as file:
         lines = io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file))
-        array = pa.array([orjson.loads(next(lines))["text"] for _ in range(60)])
+        array = pa.array([orjson.loads(next(lines))["text"][:2000] for _ in range(60)])
     for name in ("adult", "discrimination", "advertisement"):
         path = real_data / "noisy" / "ngwords" / f"hojichar_{name}_keywords_ja.txt"
         assert_equal(array, path.read_text("utf-8").splitlines(), True)
