@@ -23,7 +23,8 @@ import pyarrow as pa
 import zstandard
 
 from benchmarks.record import DATA, save
-from jacorpus.dedup.clusters import cluster_rows, keepers
+from jacorpus.decide import Clusters, Members, keepers
+from jacorpus.dedup.clusters import cluster_rows
 from jacorpus.dedup.minhash import Minhash
 from jacorpus.kernels.minhash import agreements, minhash
 from jacorpus.kernels.ngrams import fold_naive
@@ -176,10 +177,13 @@ def family_row(stage: Minhash, size: int, families: list[list[str]]) -> dict[str
     edges = joined(stage, texts)
     roots = cluster_rows([edges])
     rows = roots.column("row").to_numpy()
-    ids = pa.array([int(row).to_bytes(16, "big") for row in rows], pa.binary(16))
-    length = np.array([len(texts[row]) for row in rows], np.int64)
-    ones, none = np.ones(len(rows), np.bool_), np.zeros(len(rows), np.int64)
-    kept = keepers(rows, roots.column("root").to_numpy(), ones, none, length, ids)
+    root = roots.column("root").to_numpy()
+    found = Clusters(
+        "minhash", rows.astype(np.int64), root.astype(np.int64), root.astype(np.int32), rows.astype(np.float32)
+    )
+    length = np.array([len(texts[row].encode()) for row in rows], np.int64)
+    members = Members(rows, rows, length, np.zeros(len(rows), np.int64))
+    kept = keepers(found, members, np.ones(len(texts), np.bool_))
     root_of = dict(zip(rows.tolist(), roots.column("root").to_pylist(), strict=True))
     members = defaultdict(list)
     for row, root in root_of.items():

@@ -1,4 +1,4 @@
-"""From pairs to clusters, and which document of a cluster stays.
+"""From pairs to clusters. Which document of a cluster stays is decided in ``jacorpus.decide``.
 
 Legend: R rows that have an edge, E edges.
 """
@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-
-from jacorpus.schema import CLUSTERS
 
 EDGES_AT_ONCE = 1 << 22
 
@@ -66,62 +64,6 @@ def cluster_rows(edges: Iterable[pa.Table]) -> pa.Table:
     _, inverse, sizes = np.unique(forest.roots, return_inverse=True, return_counts=True)
     size = sizes[inverse].astype(np.uint32) if len(sizes) else np.zeros(0, np.uint32)
     return pa.table([forest.rows, forest.roots, size, forest.similarity], schema=ROOTS)
-
-
-def id_words(ids: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """uint64 [R, 2] whose order is that of the 16-byte ids."""
-    if isinstance(ids, pa.ChunkedArray):
-        ids = ids.combine_chunks()
-    raw = np.frombuffer(ids.buffers()[1], ">u8") if len(ids) else np.zeros(0, ">u8")
-    return raw[2 * ids.offset : 2 * (ids.offset + len(ids))].reshape(-1, 2).astype(np.uint64)
-
-
-def keepers(
-    rows: np.ndarray,
-    roots: np.ndarray,
-    alive: np.ndarray,
-    priority: np.ndarray,
-    length: np.ndarray,
-    ids: pa.Array | pa.ChunkedArray,
-) -> np.ndarray:
-    """int64 [R]: the row kept of each row's cluster, -1 where no member is alive.
-
-    Among the alive: highest priority, then longest, then smallest id. All arguments have one value a row.
-    """
-    words = id_words(ids)
-    keys = (
-        words[:, 1],
-        words[:, 0],
-        -length.astype(np.int64),
-        -priority.astype(np.int64),
-        ~alive.astype(np.bool_),
-        roots,
-    )
-    order = np.lexsort(keys)
-    sorted_roots = roots[order]
-    first = np.flatnonzero(np.r_[True, sorted_roots[1:] != sorted_roots[:-1]]) if len(order) else order
-    best = order[first]
-    kept = np.where(alive[best], rows[best].astype(np.int64), np.int64(-1))
-    return kept[np.searchsorted(sorted_roots[first], roots)]
-
-
-def cluster_table(roots: pa.Table, ids: pa.Array | pa.ChunkedArray, kept: np.ndarray) -> pa.Table:
-    """Schema CLUSTERS out of cluster_rows' table, its rows' ids, and keepers' answer.
-
-    cluster_id is the smallest id of a cluster's members.
-    """
-    if isinstance(ids, pa.ChunkedArray):
-        ids = ids.combine_chunks()
-    words = id_words(ids)
-    root = roots.column("root").to_numpy()
-    order = np.lexsort((words[:, 1], words[:, 0], root))
-    first = np.flatnonzero(np.r_[True, root[order][1:] != root[order][:-1]]) if len(order) else order
-    smallest = order[first][np.searchsorted(root[order][first], root)]
-    row = roots.column("row").to_numpy()
-    place = np.searchsorted(row, np.maximum(kept, 0).astype(np.uint64))
-    kept_ids = ids.take(pa.array(place, mask=kept < 0, type=pa.int64()))
-    columns = [row, ids, ids.take(pa.array(smallest)), roots.column("size"), kept_ids, roots.column("similarity")]
-    return pa.table(columns, schema=CLUSTERS)
 
 
 def rehydration_weight(size: np.ndarray) -> np.ndarray:

@@ -1,16 +1,14 @@
 """Clusters out of edges, and the keeper of each."""
 
-import random
-
 import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jacorpus.dedup import clusters
-from jacorpus.dedup.clusters import cluster_rows, cluster_table, keepers, rehydration_weight
+from jacorpus.dedup.clusters import cluster_rows, rehydration_weight
 from jacorpus.kernels.unionfind import components_naive
-from jacorpus.schema import CLUSTERS, EDGES
+from jacorpus.schema import EDGES
 
 edge_lists = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.sampled_from([0.7, 0.8, 1.0])), max_size=40)
 
@@ -38,41 +36,9 @@ def test_clusters_equal_the_naive_ones(edges, size: int, draw) -> None:
     assert np.allclose(table.column("similarity").to_numpy(), best)
 
 
-def test_keeper_is_the_best_that_is_alive() -> None:
-    rows = np.array([2, 3, 5, 8, 9, 11], np.uint64)
-    roots = np.array([2, 2, 2, 8, 8, 8], np.uint64)
-    ids = pa.array([bytes([99 - row]) * 16 for row in rows.tolist()], pa.binary(16))
-    length = np.array([10, 30, 30, 5, 5, 5])
-    none = np.zeros(6, np.int64)
-    alive = np.ones(6, np.bool_)
-    assert keepers(rows, roots, alive, none, length, ids).tolist() == [5, 5, 5, 11, 11, 11]  # length, then id
-    priority = np.array([1, 0, 0, -1, -1, 0])
-    assert keepers(rows, roots, alive, priority, length, ids).tolist() == [2, 2, 2, 11, 11, 11]
-    alive = np.array([False, True, False, False, False, False])
-    assert keepers(rows, roots, alive, priority, length, ids).tolist() == [3, 3, 3, -1, -1, -1]
-    order = random.Random(1).sample(range(6), 6)
-    shuffled = keepers(
-        rows[order], roots[order], alive[order], priority[order], length[order], ids.take(pa.array(order))
-    )
-    assert shuffled.tolist() == [[3, 3, 3, -1, -1, -1][i] for i in order]
-
-
-def test_cluster_table_names_the_smallest_id_and_the_keeper() -> None:
-    roots = cluster_rows([pa.table([[4, 6], [5, 9], [0.8, 0.9]], schema=EDGES)])
-    ids = pa.chunked_array([[b"d" * 16, b"a" * 16], [b"b" * 16, b"c" * 16]], pa.binary(16))
-    table = cluster_table(roots, ids, np.array([4, 4, -1, -1]))
-    assert table.schema == CLUSTERS
-    assert table.column("cluster_id").to_pylist() == [b"a" * 16] * 2 + [b"b" * 16] * 2
-    assert table.column("kept_id").to_pylist() == [b"d" * 16] * 2 + [None] * 2
-    assert table.column("cluster_size").to_pylist() == [2, 2, 2, 2]
-
-
 def test_nothing_to_cluster() -> None:
-    empty = cluster_rows([])
-    none = np.zeros(0, np.int64)
-    ids = pa.array([], pa.binary(16))
-    kept = keepers(none.astype(np.uint64), none.astype(np.uint64), none.astype(np.bool_), none, none, ids)
-    assert len(cluster_table(empty, ids, kept)) == 0
+    assert len(cluster_rows([])) == 0
+    assert cluster_rows([EDGES.empty_table()]).schema == clusters.ROOTS
 
 
 def test_weights_are_those_of_fineweb2() -> None:
