@@ -16,7 +16,7 @@ from jacorpus.report.excerpts import Texts, keeps
 from jacorpus.report.folder import Folder
 from jacorpus.report.histograms import Wanted, histograms
 from jacorpus.report.ledger import Ledger, read_ledger
-from jacorpus.report.names import Named, count_names
+from jacorpus.report.names import Counts, Named, count_names
 from jacorpus.report.report import (
     Block,
     Cell,
@@ -45,6 +45,7 @@ def corpus_report(out: Path, texts: Texts | None = None) -> Report:
     """
     folder = Folder(out, load_manifest(out))
     ledger = read_ledger(folder.parts("audit"), EACH, folder.dropping)
+    names = count_names(folder.parts("signals"), folder.parts("audit"))
     sections = [
         _overview(folder),
         retention(folder, ledger),
@@ -53,8 +54,8 @@ def corpus_report(out: Path, texts: Texts | None = None) -> Report:
         Section("documents", "Documents", _documents(folder, ledger, texts)),
         Section("duplicates", "Duplicates", _duplicates(folder, texts)),
         Section("failures", "Failed records", tuple(excerpts.failures(ledger, folder.fates()))),
-        Section("languages", "Languages, charsets, sites", _names(folder)),
-        Section("privacy", "Privacy and benchmarks", _privacy(folder)),
+        Section("languages", "Languages, charsets, sites", _names(folder, names)),
+        Section("privacy", "Privacy and benchmarks", _privacy(folder, names)),
         Section("recipe", "Stages", _stages(folder)),
         Section("run", "This run", _run(folder.run)),
     ]
@@ -163,62 +164,62 @@ def _duplicates(folder: Folder, texts: Texts | None) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _names(folder: Folder) -> tuple[Block, ...]:
+def _names(folder: Folder, names: dict[str, Counts]) -> tuple[Block, ...]:
     """A table for each signal that is a name: language, charset, host, and what else there is."""
-    tables = []
-    for name, counts in sorted(count_names(folder.parts("signals"), folder.parts("audit")).items()):
-        total = sum(count.documents for count in counts.values()) or 1
-        ordered = sorted(counts.items(), key=lambda item: (-item[1].documents, item[0]))
-        rows = [(value or "(unknown)", count) for value, count in ordered[:NAMES]]
-        if ordered[NAMES:]:
-            rows.append((f"{len(ordered) - NAMES:,} others", sum((c for _, c in ordered[NAMES:]), Named())))
-        columns = (
-            Column(name),
-            Column("documents", "count"),
-            Column("share", "share"),
-            Column("text", "bytes"),
-            Column("kept", "count"),
-            Column("kept share", "share"),
-        )
-        cells = tuple((v, c.documents, c.documents / total, c.bytes, c.kept, c.kept / c.documents) for v, c in rows)
-        tables.append(Table("", columns, cells))
-    return tuple(tables)
+    return tuple(_named(name, counts) for name, counts in sorted(names.items()) if not folder.is_benchmark(name))
 
 
-def _privacy(folder: Folder) -> tuple[Block, ...]:
-    """Redactions by kind, and documents that hold a benchmark's text."""
-    uses = {stage["label"]: str(stage["use"]) for stage in folder.manifest["stages"]}
+def _named(name: str, counts: Counts) -> Table:
+    """The most frequent names, the rest in one row."""
+    total = sum(count.documents for count in counts.values()) or 1
+    ordered = sorted(counts.items(), key=lambda item: (-item[1].documents, item[0]))
+    rows = [(value or "(unknown)", count) for value, count in ordered[:NAMES]]
+    if ordered[NAMES:]:
+        rows.append((f"{len(ordered) - NAMES:,} others", sum((c for _, c in ordered[NAMES:]), Named())))
+    columns = (
+        Column(name),
+        Column("documents", "count"),
+        Column("share", "share"),
+        Column("text", "bytes"),
+        Column("kept", "count"),
+        Column("kept share", "share"),
+    )
+    cells = tuple((v, c.documents, c.documents / total, c.bytes, c.kept, c.kept / c.documents) for v, c in rows)
+    return Table("", columns, cells)
+
+
+def _privacy(folder: Folder, names: dict[str, Counts]) -> tuple[Block, ...]:
+    """Redactions by kind, and documents that hold text of a benchmark."""
+    uses = folder.uses
     blocks: list[Block] = []
     written = folder.manifest.get("written", {})
     redacted = [(name, n) for name, n in written.items() if uses.get(name.split(".")[0], "").startswith("redact.")]
     if redacted:
         rows = tuple(sorted(redacted, key=lambda item: (-item[1], item[0])))
         blocks.append(Table("Redacted in the kept text", (Column("kind"), Column("places", "count")), rows))
-    hits = tuple(
-        (stage, reason, number)
-        for (state, stage, reason), number in folder.fates()
-        if state == "dropped" and uses.get(stage, "").startswith("decontaminate.")
-    )
-    if hits:
-        columns = Column("stage"), Column("reason"), Column("dropped", "count")
-        blocks.append(Table("Documents that hold a benchmark's text", columns, hits))
+    for name, counts in sorted(names.items()):
+        hits = {value: count for value, count in counts.items() if value}
+        if folder.is_benchmark(name):
+            columns = Column(name), Column("documents", "count"), Column("kept", "count")
+            ordered = sorted(hits.items(), key=lambda item: (-item[1].documents, item[0]))[:NAMES]
+            cells = tuple((value, count.documents, count.kept) for value, count in ordered)
+            note = "" if cells else "No document holds text of a benchmark."
+            blocks.append(Table("Documents that hold text of a benchmark", columns, cells, note))
     return tuple(blocks)
 
 
 def _stages(folder: Folder) -> tuple[Block, ...]:
-    rows = tuple(
-        (
-            stage["label"],
-            stage["use"],
-            ", ".join(
-                f"{key} = {json.dumps(value, ensure_ascii=False)}"
-                for key, value in sorted(stage.get("options", {}).items())
-            ),
-        )
-        for stage in folder.manifest["stages"]
-    )
+    """Stages that measure or change documents, then those that only bring rules."""
+    listed = [(stage["label"], stage["use"], stage["options"]) for stage in folder.manifest["stages"]]
+    plain = {"use", "label", "domains"}
+    listed += [(s["label"], s["use"], {k: v for k, v in s.items() if k not in plain and v}) for s in folder.rule_stages]
+    rows = tuple((label, use, _options(options)) for label, use, options in listed)
     note = f"Seed {folder.manifest['seed']}. The whole recipe as it was resolved is recipe.resolved.toml."
-    return (Table("Stages in order", (Column("label"), Column("use"), Column("options")), rows, note),) if rows else ()
+    return (Table("Stages", (Column("label"), Column("use"), Column("options")), rows, note),) if rows else ()
+
+
+def _options(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(options.items()))
 
 
 def _run(run: dict[str, Any]) -> tuple[Block, ...]:

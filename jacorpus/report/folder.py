@@ -32,12 +32,29 @@ class Folder:
         return [rule_from_json(listed) for listed in self.manifest["rules"]]
 
     @cached_property
+    def uses(self) -> dict[str, str]:
+        """Label -> use, for the stages that run."""
+        return {stage["label"]: str(stage["use"]) for stage in self.manifest["stages"]}
+
+    def is_benchmark(self, signal: str) -> bool:
+        """Whether a signal says which benchmark a document holds text of."""
+        return self.uses.get(signal.split(".")[0], "").startswith("decontaminate.")
+
+    @cached_property
+    def _resolved(self) -> list[dict[str, Any]]:
+        path = self.out / "recipe.resolved.toml"
+        return tomllib.loads(path.read_text("utf-8")).get("stage", []) if path.is_file() else []
+
+    @property
+    def rule_stages(self) -> list[dict[str, Any]]:
+        """Stages of the resolved recipe that bring rules and measure nothing themselves."""
+        return [stage for stage in self._resolved if stage["label"] not in self.uses]
+
+    @cached_property
     def options(self) -> dict[str, dict[str, Any]]:
         """Label -> options, as in the resolved recipe (with this machine's paths), else as in the manifest."""
         found = {stage["label"]: stage["options"] for stage in self.manifest["stages"]}
-        path = self.out / "recipe.resolved.toml"
-        stages = tomllib.loads(path.read_text("utf-8")).get("stage", []) if path.is_file() else []
-        return found | {stage["label"]: stage for stage in stages if stage["label"] in found}
+        return found | {stage["label"]: stage for stage in self._resolved if stage["label"] in found}
 
     def keywords(self, signal: str) -> tuple[str, ...]:
         """The words behind ``label.NAME_hits`` and its like; none where the list can't be read any more."""

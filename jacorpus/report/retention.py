@@ -46,7 +46,7 @@ def _waterfall(title: str, folder: Folder, domain: str | None, weight: str, loss
 
 
 def _by_stage(folder: Folder, domain: str | None, weight: str) -> Waterfall:
-    uses = {stage["label"]: stage["use"] for stage in folder.manifest["stages"]}
+    uses = folder.uses
     losses: Counter[tuple[str, str]] = Counter()
     for (state, stage, _), number in folder.fates(domain, weight):
         if weight == "documents" or state != "failed":

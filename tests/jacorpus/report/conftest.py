@@ -154,6 +154,7 @@ def _signals(text: str, lang: str | None, draw: random.Random) -> dict[str, Any]
         "text.dup_line_ratio": 1 - len(set(lines)) / len(lines),
         "text.top_2_ratio": max(pairs.values()) / sum(pairs.values()),
         "text.zlib_ratio": draw.betavariate(8, 20),
+        "benchmarks.benchmark": "jmmlu" if draw.random() < 0.03 else None,
     }
 
 

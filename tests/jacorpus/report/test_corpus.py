@@ -86,6 +86,17 @@ def test_dropped_documents_show_their_passage(report):
     assert {"hit", "removed", "added"} <= marks
 
 
+def test_benchmarks_and_redactions_are_counted(report):
+    redacted, benchmarks = blocks(report, "privacy", Table)
+    assert redacted.rows[0] == ("pii.email", 31)
+    assert [row[0] for row in benchmarks.rows] == ["jmmlu"]
+    assert benchmarks.rows[0][1] > benchmarks.rows[0][2] > 0
+    assert {table.columns[0].title for table in blocks(report, "languages", Table)} == {
+        "language.lang",
+        "extract.charset",
+    }
+
+
 def test_without_texts_kept_documents_are_shown_and_dropped_ones_listed(finished):
     groups = blocks(corpus_report(finished.out), "documents", Excerpts)
     assert all(bool(excerpt.pieces) == (block.tone == "kept") for block in groups for excerpt in block.excerpts)

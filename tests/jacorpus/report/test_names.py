@@ -10,7 +10,7 @@ def parts(finished):
 
 def test_counts_agree_with_the_rows(finished):
     counts = count_names(*parts(finished))
-    assert set(counts) == {"language.lang", "extract.charset"}
+    assert set(counts) == {"language.lang", "extract.charset", "benchmarks.benchmark"}
     langs = counts["language.lang"]
     assert set(langs) == {"ja", "en", "zh", "ko", ""}
     assert langs["zh"].kept == 0 < langs["ja"].kept < langs["ja"].documents
@@ -21,4 +21,4 @@ def test_counts_agree_with_the_rows(finished):
 
 def test_columns_of_too_many_names_are_left_out(finished, monkeypatch):
     monkeypatch.setattr(names, "MOST", 3)
-    assert set(count_names(*parts(finished))) == {"extract.charset"}
+    assert set(count_names(*parts(finished))) == {"extract.charset", "benchmarks.benchmark"}
