@@ -1,7 +1,7 @@
 """Words from the user's lists (adult, discrimination, advertisements, ...): hits, distinct words, share of the text.
 
 Lists are given by path and never ship with this package. HojiChar and llm-jp bound the hits, Uzushio the distinct
-words, Swallow the share of the Japanese characters (arXiv:2404.17733, section 3.2; no code is published for it).
+words, Swallow the share of the Japanese characters (arXiv:2404.17733; no code is published for it).
 How words are matched is said in ``jacorpus/kernels/keywords.py``. A keyword is found inside longer words unless it
 is of katakana alone, so the lists have to be Japanese: "class" holds many an English bad word.
 """
