@@ -17,6 +17,7 @@ from jacorpus.kernels.buffers import text_buffers
 from jacorpus.kernels.fold import fold_codes, fold_into, fold_tables, fold_text_naive
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)
+_BLOCK = 1024
 _BITS_PER_GRAM = 32  # of the bitmap: 3 % of other n-grams pass it and are searched for
 
 
@@ -136,29 +137,23 @@ def build_index(items: list[str], n: int, m: int) -> ContaminationIndex:
 
 @njit(cache=True, nogil=True)
 def _find(h, keys):  # type: ignore[no-untyped-def]
-    """Place of h among sorted keys, or -1. Keys are hashes, spread evenly: a guess by value starts the search."""
-    size = keys.size
-    if size == 0:
-        return -1
-    place = np.int64(((h >> np.uint64(32)) * np.uint64(size)) >> np.uint64(32))
-    step = np.int64(16)
-    low, high = place, place
-    while low > 0 and keys[low] > h:
-        low, high, step = max(low - step, 0), low, step * 4
-    while high < size and keys[high] < h:
-        low, high, step = high, min(high + step, size), step * 4
+    """Place of h among sorted keys, or -1."""
+    low, high = 0, keys.size
     while low < high:
         middle = (low + high) >> 1
         if keys[middle] < h:
             low = middle + 1
         else:
             high = middle
-    return low if low < size and keys[low] == h else -1
+    return low if low < keys.size and keys[low] == h else -1
 
 
 @njit(cache=True, nogil=True)
 def _hits(codes, count, n, base, keys, bits, places, slots):  # type: ignore[no-untyped-def]
-    """Number of n-grams of codes[:count] that are keys; places and slots: where each starts, which key it is."""
+    """Number of n-grams of codes[:count] that are keys; places and slots: where each starts, which key it is.
+
+    Hashes come a block at a time and the bitmap is read in a loop of its own, so that its cache misses overlap.
+    """
     shift = np.uint64(64)
     size = bits.size << 3
     while size > 1:
@@ -168,19 +163,27 @@ def _hits(codes, count, n, base, keys, bits, places, slots):  # type: ignore[no-
     for _ in range(n):
         top *= base
     h = np.uint64(0)
-    found = 0
-    for i in range(count):
+    for i in range(min(n - 1, count)):
         h = h * base + np.uint64(codes[i])
-        if i >= n:
-            h -= top * np.uint64(codes[i - n])
-        mixed = _mix(h)
-        place = mixed >> shift
-        if i < n - 1 or not (bits[place >> np.uint64(3)] >> np.uint8(place & np.uint64(7))) & 1:
-            continue
-        slot = _find(mixed, keys)
-        if slot >= 0:
-            places[found], slots[found] = i - n + 1, slot
-            found += 1
+    hashes, likely = np.empty(_BLOCK, np.uint64), np.empty(_BLOCK + 1, np.int64)
+    found = 0
+    for first in range(n - 1, count, _BLOCK):
+        last = min(first + _BLOCK, count)
+        for i in range(first, last):
+            h = h * base + np.uint64(codes[i])
+            if i >= n:
+                h -= top * np.uint64(codes[i - n])
+            hashes[i - first] = _mix(h)
+        passed = 0
+        for k in range(last - first):
+            place = hashes[k] >> shift
+            likely[passed] = k
+            passed += int((bits[place >> np.uint64(3)] >> np.uint8(place & np.uint64(7))) & 1)
+        for k in likely[:passed]:
+            slot = _find(hashes[k], keys)
+            if slot >= 0:
+                places[found], slots[found] = first + k - n + 1, slot
+                found += 1
     return found
 
 

@@ -56,3 +56,12 @@ def test_seeded_items_are_covered_in_full():
     items = ["".join(rng.choice(kana, size)) for size in rng.integers(8, 60, 400)]
     texts = ["".join(rng.choice(kana, 300)) + item + "".join(rng.choice(kana, 300)) for item in items]
     assert [(row[0], row[1]) for row in measured(texts, items, 10, 8, 0.8)] == [(1.0, i) for i in range(400)]
+
+
+def test_items_across_block_borders():
+    """Texts of several blocks of 1,024 hashes, an item at every border."""
+    filler = "".join(chr(0x4E00 + i) for i in range(5000))
+    items = ["いろはにほへとちり", "ぬるをわか"]
+    texts = [filler[:at] + item + filler[at:3000] for at in (0, 1010, 1016, 1023, 1024, 2040, 3000) for item in items]
+    assert measured(texts, items, 6, 4, 1.0) == contamination_naive(texts, items, 6, 4, 1.0)
+    assert [row[0] for row in measured(texts, items, 6, 4, 1.0)] == [1.0] * len(texts)
