@@ -10,10 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+
+from jacorpus.schema import RECORD
 from jacorpus.sources import compression
 from jacorpus.sources.compression import Damaged
 from jacorpus.sources.records import OPEN_END, Gathered, parse_timestamp, slices
 from jacorpus.stage import Chunk, InputFile, Lost, Span
+
+Fields = list[tuple[str | None, int | None, str | None]]
+"""url, seconds since 1970 and meta of each record."""
 
 _RATIO = 4  # assumed decompressed bytes for one compressed byte
 _MAX_COMPRESSED_SPANS = 8  # a span of a compressed file has to decompress all that lies before it
@@ -55,15 +62,22 @@ class Jsonl:
             yield from slices(self._decode(block))
 
     def _decode(self, block: "Block") -> Chunk:
-        rows = Gathered(lost=list(block.lost), read_bytes=block.read_bytes)
-        position = block.position
-        lines = block.data.split(b"\n")
-        if not lines[-1]:
-            lines.pop()  # what follows the last line feed is no line
-        for line in lines:
-            self._decode_line(rows, position, line)
-            position += len(line) + 1
-        return rows.take()
+        """Lines the kernel decides, and the others one by one; in the order of the file."""
+        from jacorpus.kernels.json_lines import text_lines
+
+        lines, offset = text_lines(block.data, self.column), block.position
+        decided = lines.decided & (lines.ends - lines.starts <= self.max_record_bytes)
+        if not _is_utf8(lines.texts):
+            decided = np.zeros_like(decided)
+        fields = _rest_fields(lines.rest, lines.rest_offsets, decided, self.url, self.timestamp)
+        fast = text_records(lines.texts.filter(pa.array(decided)), lines.starts[decided] + offset, fields)
+        slow = Gathered(lost=list(block.lost), read_bytes=block.read_bytes)
+        for i in np.flatnonzero(~decided):
+            start = int(lines.starts[i])
+            self._decode_line(slow, start + offset, block.data[start : int(lines.ends[i])])
+        chunk = slow.take()
+        chunk.records = _in_order(fast, chunk.records)
+        return chunk
 
     def _decode_line(self, rows: Gathered, position: int, line: bytes) -> None:
         import orjson
@@ -119,6 +133,50 @@ def take_fields(values: dict[str, Any], url: str, timestamp: str) -> tuple[str |
 def _plain(value: object) -> object:
     """How a table's value that JSON does not know is written."""
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _is_utf8(texts: pa.Array) -> bool:
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _rest_fields(rest: bytes, offsets: np.ndarray, decided: np.ndarray, url: str, timestamp: str) -> "Fields":
+    """url, seconds and meta of each decided line; a line whose other members are no JSON is decided no longer."""
+    import orjson
+
+    fields = []
+    for i in np.flatnonzero(decided).tolist():
+        part = rest[offsets[i] : offsets[i + 1]]
+        try:
+            fields.append(take_fields(orjson.loads(part), url, timestamp) if part else (None, None, None))
+        except orjson.JSONDecodeError:
+            decided[i] = False
+    return fields
+
+
+def text_records(texts: pa.Array, positions: np.ndarray, fields: "Fields") -> pa.RecordBatch:
+    """RECORD rows from texts (large_string), their positions, and (url, seconds, meta) of each."""
+    urls, seconds, metas = zip(*fields, strict=True) if fields else ((), (), ())
+    made = {
+        "position": pa.array(positions, pa.int64()),
+        "url": pa.array(urls, pa.string()),
+        "timestamp": pa.array(seconds, pa.int64()).cast(pa.timestamp("s", tz="UTC")),
+        "meta": pa.array(metas, pa.string()),
+        "text": texts,
+    }
+    columns = [made.get(field.name, pa.nulls(len(texts), field.type)) for field in RECORD]
+    return pa.RecordBatch.from_arrays(columns, schema=RECORD)
+
+
+def _in_order(first: pa.RecordBatch, second: pa.RecordBatch) -> pa.RecordBatch:
+    """Both together, by position."""
+    if not second.num_rows:
+        return first
+    both = pa.concat_batches([first, second])
+    return both.take(pa.array(np.argsort(np.asarray(both.column("position")), kind="stable")))
 
 
 @dataclass

@@ -1,15 +1,13 @@
 """Rows of Arrow tables as records; shared by the sources for Parquet and Arrow."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from jacorpus.errors import InputError
-from jacorpus.schema import RECORD
-from jacorpus.sources.jsonl import take_fields
+from jacorpus.sources.jsonl import Fields, take_fields, text_records
 from jacorpus.sources.records import CHUNK_BYTES, CHUNK_ROWS
 from jacorpus.stage import Chunk, InputFile, Lost
 
@@ -71,17 +69,9 @@ def _chunk(batch: pa.RecordBatch, first_row: int, column: str, url: str, timesta
     good = np.array([row for row in range(len(texts)) if row not in faults], np.int64)
     if faults:
         texts, batch = texts.take(pa.array(good)), batch.take(pa.array(good))
-    urls, seconds, metas = _fields(batch.drop_columns([column]), url, timestamp)
-    count, nothing = len(texts), [pa.nulls(len(texts), field.type) for field in RECORD]
-    made = {
-        "position": pa.array(good + first_row, pa.int64()),
-        "url": pa.array(urls, pa.string()),
-        "timestamp": pa.array(seconds, pa.int64()).cast(pa.timestamp("s", tz="UTC")),
-        "meta": pa.array(metas, pa.string()),
-        "text": pa.Array.from_buffers(pa.large_string(), count, texts.buffers(), offset=texts.offset),
-    }
-    columns = [made.get(field.name, empty) for field, empty in zip(RECORD, nothing, strict=True)]
-    return Chunk(pa.RecordBatch.from_arrays(columns, schema=RECORD), lost)
+    strings = pa.Array.from_buffers(pa.large_string(), len(texts), texts.buffers(), offset=texts.offset)
+    fields = _fields(batch.drop_columns([column]), url, timestamp)
+    return Chunk(text_records(strings, good + first_row, fields), lost)
 
 
 def _faults(texts: pa.Array) -> dict[int, tuple[str, str, int]]:
@@ -98,8 +88,8 @@ def _faults(texts: pa.Array) -> dict[int, tuple[str, str, int]]:
     return faults
 
 
-def _fields(batch: pa.RecordBatch, url: str, timestamp: str) -> tuple[list[Any], list[Any], list[Any]]:
-    """urls, seconds and metas of the columns beside the text."""
-    rows = batch.to_pylist() if batch.num_columns else [{} for _ in range(batch.num_rows)]
-    fields = [take_fields(values, url, timestamp) for values in rows]
-    return [f[0] for f in fields], [f[1] for f in fields], [f[2] for f in fields]
+def _fields(batch: pa.RecordBatch, url: str, timestamp: str) -> Fields:
+    """url, seconds and meta of each row, from the columns beside the text."""
+    if not batch.num_columns:
+        return [(None, None, None)] * batch.num_rows
+    return [take_fields(values, url, timestamp) for values in batch.to_pylist()]
