@@ -163,6 +163,9 @@ TIERS = [
     (None, "keywords.discrimination_types", {"below": 9}),
     (None, "text.chars", {"min": 50}),
     (None, "paragraphs.chars", {"min": 200}),
+    ("loose", "paragraphs.copies_05", {"max": 5}),
+    ("middle", "paragraphs.copies_05", {"max": 2.5}),
+    ("strict", "paragraphs.copies_10", {"max": 1.5}),
 ]
 
 
