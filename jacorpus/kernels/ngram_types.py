@@ -76,7 +76,7 @@ def _hash_words(words, total, n, hashes):
 @njit(cache=True, nogil=True)
 def _scatter(words, hashes, candidates, found, counts, one, two):
     """Put both words of each candidate into its bucket; counts[b] becomes the end of bucket b. Number of buckets."""
-    bits = bits_for(found)
+    bits = bits_for(np.int64(found))
     shift = np.uint32(32 - bits)
     buckets = 1 << bits
     counts[:buckets] = 0

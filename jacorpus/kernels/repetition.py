@@ -84,7 +84,7 @@ def _top_count(codes, count, n, room):
         positions[found] = i
         found += (hashes[i] >> shift) == fullest
     stack[0, 0], stack[0, 1], stack[0, 2] = 0, found, 0
-    refine(codes, positions, stack, 1, n, n, groups, members, largest, no_sizes, no_ids)
+    refine(codes, positions, stack, np.int64(1), n, n, groups, members, largest, no_sizes, no_ids)
     best = largest[n]
     slots[fullest] = 0
     if slots.max() <= best:
@@ -93,7 +93,7 @@ def _top_count(codes, count, n, room):
     for i in range(total):
         candidates[found] = i
         found += slots[hashes[i] >> shift] > best
-    top = buckets(hashes, candidates, found, counts, positions, stack)
+    top = buckets(hashes, candidates, np.int64(found), counts, positions, stack)
     refine(codes, positions, stack, top, n, n, groups, members, largest, no_sizes, no_ids)
     return max(best, largest[n])
 
@@ -105,7 +105,7 @@ def _find_groups(codes, count, smallest, deepest, room, sizes, ids):
     total = max(count - smallest + 1, 0)
     hash_ngrams(codes, total, smallest, hashes)
     found = maybe_repeated(hashes, total, seen, candidates)
-    top = buckets(hashes, candidates, found, counts, positions, stack)
+    top = buckets(hashes, candidates, np.int64(found), counts, positions, stack)
     refine(codes, positions, stack, top, smallest, deepest, tallies[0], tallies[1], tallies[2], sizes, ids)
 
 
@@ -122,7 +122,7 @@ def _general_types(codes, count, ns, room, types_D2):
 @njit(cache=True, nogil=True)
 def _frequent_occurrences(codes, count, room):
     """What `frequent_occurrences_naive` counts."""
-    n, tallies, no_ids = HOJICHAR_N, room[6], room[8]
+    n, tallies, no_ids = np.int64(HOJICHAR_N), room[6], room[8]  # int64: numba compiles again for a literal
     sizes = np.zeros(count + 1, np.int32)
     _find_groups(codes, count, n, n, room, sizes, no_ids)
     repeated = tallies[0, n]
