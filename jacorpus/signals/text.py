@@ -52,7 +52,7 @@ _RATIOS = {
 
 @dataclass(frozen=True)
 class Text:
-    """No options. Some 450 MB/s of Japanese a core."""
+    """No options."""
 
     costly: ClassVar[bool] = False
 
