@@ -27,7 +27,7 @@ import pyarrow as pa
 from jacorpus.stage import Column, SignaturePart
 
 _PERCENTILES = (5, 10)
-_BYTES_PER_PARAGRAPH = 24  # a hash while it is gathered, sorted and counted
+_BYTES_PER_PARAGRAPH = 48  # a distinct hash and its count while two tables are merged
 _PARAGRAPHS_PER_DOCUMENT = 64  # assumed for the number of partitions: web pages have 20-60 lines
 
 

@@ -116,7 +116,7 @@ def test_nothing_frequent_is_the_same_batch():
 
 def test_memory_decides_the_partitions():
     assert Paragraphs().partitions(1000) == 1
-    assert Paragraphs(memory_mb=64).partitions(10_000_000) == 229
+    assert Paragraphs(memory_mb=64).partitions(10_000_000) == 458
 
 
 def test_wrong_options_are_refused():
