@@ -30,7 +30,8 @@ def summary(dedup: Sequence[dict[str, Any]]) -> Table:
         "Clusters found",
         columns,
         rows,
-        "A cluster keeps one of its documents at most: the best among those the rules keep.",
+        "A cluster keeps one of its documents at most: the best among those the rules keep. "
+        "Below, what only the duplicate holds is struck out, what only the kept one holds is green.",
     )
 
 
@@ -133,7 +134,7 @@ def _cluster(label: str, size: int, rows: list[dict[str, Any]], texts: dict[byte
     for row in rows:
         facts = [("id", row["id"].hex())]
         if row["similarity"] is not None:
-            facts.append(("similarity to its neighbor", f"{row['similarity']:.3f}"))
+            facts.append(("estimated similarity", f"{row['similarity']:.3f}"))
         title, pieces = "duplicate", _compared(texts.get(row["id"]), texts.get(against or b""))
         if row["id"] == against:
             title, pieces = "the first", excerpt(texts[against], []) if against in texts else ()

@@ -7,6 +7,7 @@ Edges are laid so that a bound falls on one of them: a bar is wholly kept or who
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -34,17 +35,17 @@ class Wanted:
         signs = {"min": "≥", "above": ">", "max": "≤", "below": "<"}
         bounds = {(name, value) for rule in self.rules for name, value in rule.bound if name in SIDES}
         return tuple(
-            Threshold(float(value), SIDES[name], f"keep {signs[name]} {value:g}")  # type: ignore[arg-type]
+            Threshold(float(value), SIDES[name], f"keep {signs[name]} {value:g}", name in ("above", "below"))  # type: ignore[arg-type]
             for name, value in sorted(bounds, key=lambda bound: (bound[1], bound[0]))
         )
 
 
 @dataclass(frozen=True)
 class Edges:
-    """values: ascending. closed: the side of a bin that belongs to it. log: even in the logarithm."""
+    """values: ascending. closed: which bin a value on an edge belongs to. log: even in the logarithm."""
 
     values: np.ndarray
-    closed: str
+    closed: Literal["left", "right"]
     log: bool
 
 
@@ -103,9 +104,9 @@ def choose_edges(values: np.ndarray, thresholds: Sequence[Threshold], whole: boo
     width = (high - low) / BINS
     if whole and not log:
         width = max(1.0, float(round(width)))
-    closed = "right" if thresholds[0].side == "max" else "left"
+    closed = thresholds[0].closed
     # a bar of one whole number stands around it, so the bound's edge lies halfway to what is dropped
-    edge = bounds[0] + (0.5 if closed == "right" else -0.5) * (whole and not log and width == 1)
+    edge = bounds[0] + (0.5 if closed == "left" else -0.5) * (whole and not log and width == 1)
     left = max(int(np.ceil((edge - low) / width - 1e-9)), 0)
     if low == 0 and left > 2 and not whole:  # zero is often the tallest bar: give it a whole one
         width = edge / left
@@ -167,7 +168,7 @@ def _look(parts: Sequence[Path], wanted: Sequence[Wanted], names: dict[str, bool
 def _count(values: np.ndarray, edges: Edges) -> np.ndarray:
     """int64 [bins + 2]: below the first edge, the bins, above the last. The outer edges belong to the outer bins."""
     grid, last = edges.values, len(edges.values) - 1
-    bins = np.searchsorted(grid, values, side="left" if edges.closed == "right" else "right")
+    bins = np.searchsorted(grid, values, side=edges.closed)
     bins[(bins == 0) & (values >= grid[0])] = 1
     bins[(bins == last + 1) & (values <= grid[last])] = last
     return np.bincount(bins, minlength=last + 2)

@@ -68,8 +68,7 @@ def excerpt(text: str, spans: Sequence[Span], shown: int = SHOWN) -> tuple[Piece
         if left >= right:
             continue
         pieces += [Piece(text[at:left])] if left > at else []
-        hit = text[left:right]
-        pieces.append(Piece(hit if hit.strip() else hit.replace("\n", "⏎\n"), "hit"))
+        pieces.append(Piece(_visible(text[left:right]), "hit"))
         at = right
     pieces += [Piece(text[at:stop])] if stop > at else []
     pieces += [Piece("", "gap")] if stop < len(text) else []
@@ -92,9 +91,14 @@ def differing(text: str, keeper: str, shown: int = SHOWN, around: int = 36) -> t
         if tag == "equal":
             pieces += _shortened("".join(ours[i:j]), around)
             continue
-        pieces += [Piece("".join(ours[i:j]), "removed")] if j > i else []
-        pieces += [Piece("".join(theirs[k:m]), "added")] if m > k else []
+        pieces += [Piece(_visible("".join(ours[i:j])), "removed")] if j > i else []
+        pieces += [Piece(_visible("".join(theirs[k:m])), "added")] if m > k else []
     return _clip([*pieces, Piece("", "gap")] if cut else pieces, 2 * shown)
+
+
+def _visible(text: str) -> str:
+    """Line breaks that stand alone get a sign: a marked one could not be seen."""
+    return text if text.strip() else text.replace("\n", "⏎\n")
 
 
 def _shortened(text: str, around: int) -> list[Piece]:

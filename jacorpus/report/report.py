@@ -105,11 +105,20 @@ class Waterfall:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A bound drawn into a histogram. side: what the bound asks for; the other side is dropped."""
+    """A bound drawn into a histogram.
+
+    side: what the bound asks for; the other side is dropped. strict: the value itself is dropped too.
+    """
 
     value: float
     side: Literal["min", "max"]
     label: str
+    strict: bool = False
+
+    @property
+    def closed(self) -> Literal["left", "right"]:
+        """Which bin next to the bound its value belongs to: the one on its left or on its right."""
+        return "left" if (self.side == "max") != self.strict else "right"
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ screen readers, every mark a tooltip (``<title>``). Lengths are user units of th
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
-from jacorpus.report.report import Bars, Curve, Histogram, Line, Tone, Waterfall, show
+from jacorpus.report.report import Bars, Curve, Histogram, Line, Threshold, Tone, Waterfall, show
 
 ROW = 25  # height of a row of bars
 WIDTH = 946.0  # of a chart of rows
@@ -185,45 +186,38 @@ PLOT = (8.0, 40.0, 352.0, 152.0)  # left, top, right, bottom of a histogram's pl
 
 
 def _histogram(block: Histogram) -> str:
-    """Bars of counts; what lies beyond a bound is tinted. Where the drop would be invisible the height is a root."""
+    """Bars of counts; what lies beyond a bound is tinted. Where one side would be invisible heights are roots."""
     left, top, right, bottom = PLOT
     scale = _scale(block.edges[0], block.edges[-1], left, right, block.log)
+    places = [(bound, _place(bound, [scale(edge) for edge in block.edges], scale)) for bound in block.thresholds]
+    low = min(max([left, *(x for bound, x in places if bound.side == "min")]), right)
+    high = max(min([right, *(x for bound, x in places if bound.side == "max")]), left)
+    spans = [(scale(a), scale(b)) for a, b in pairwise(block.edges)]
+    beyond = [not low < (a + b) / 2 < high for a, b in spans]
     highest = max(block.counts, default=0) or 1
-    low, high = _kept_range(block)
-    dropped = [c for c, e in zip(block.counts, block.edges, strict=False) if c and (e >= high or e < low)]
-    root = bool(dropped) and max(dropped) < 0.03 * highest
-    body = [_rect(scale(a), top, scale(b) - scale(a), bottom - top, "beyond") for a, b in _beyond(block, low, high)]
-    for count, a, b in zip(block.counts, block.edges, block.edges[1:], strict=False):
-        share = math.sqrt(count / highest) if root else count / highest
-        tall, tone = (
-            max(share * (bottom - top), 1 if count else 0),
-            "dropped" if (a + b) / 2 < low or (a + b) / 2 > high else "kept",
-        )
-        tip = f"{show(a, 'number')} to {show(b, 'number')}: {show(count, 'count')}"
-        body.append(_rect(scale(a) + 0.4, bottom - tall, scale(b) - scale(a) - 0.8, tall, f"bar {tone}", tip))
+    sides = (
+        max((n for n, o in zip(block.counts, beyond, strict=True) if o == out), default=0) for out in (False, True)
+    )
+    root = 0 < min(sides) < 0.08 * highest
+    body = [_rect(a, top, b - a, bottom - top, "beyond") for a, b in ((left, low), (high, right)) if b > a]
+    for count, out, (a, b), edges in zip(block.counts, beyond, spans, pairwise(block.edges), strict=True):
+        tall = (bottom - top) * (math.sqrt(count / highest) if root else count / highest)
+        tip = f"{show(edges[0], 'number')} to {show(edges[1], 'number')}: {show(count, 'count')}"
+        tall = max(tall, 1 if count else 0)
+        body.append(_rect(a + 0.4, bottom - tall, b - a - 0.8, tall, f"bar {'dropped' if out else 'kept'}", tip))
     body.append(_line(left, bottom, right, bottom, "axis"))
     body += _ticks(_histogram_ticks(block), scale)
-    body += _bounds(block, scale)
-    body.append(
-        _text(
-            right,
-            bottom + 33,
-            f"highest bar {show(highest, 'count')}" + (", heights are square roots" if root else ""),
-            "axis-label",
-            "end",
-        )
-    )
+    body += _bounds(places)
+    note = f"highest bar {show(highest, 'count')}" + (", heights are square roots" if root else "")
+    body.append(_text(right, bottom + 33, note, "axis-label", "end"))
     return _svg(block.title, right + 8, bottom + 40, body, "histogram")
 
 
-def _kept_range(block: Histogram) -> tuple[float, float]:
-    low = max((t.value for t in block.thresholds if t.side == "min"), default=-math.inf)
-    return low, min((t.value for t in block.thresholds if t.side == "max"), default=math.inf)
-
-
-def _beyond(block: Histogram, low: float, high: float) -> list[tuple[float, float]]:
-    first, last = block.edges[0], block.edges[-1]
-    return [(a, b) for a, b in ((first, min(low, last)), (max(high, first), last)) if b > a]
+def _place(bound: Threshold, edges: list[float], scale: Callable[[float], float]) -> float:
+    """Where a bound's line stands: between two bars where an edge is within half a bar, else at its value."""
+    x, outward = scale(bound.value), 0.01 if bound.closed == "left" else -0.01
+    edge = min(edges, key=lambda place: abs(place - x - outward))
+    return edge if abs(edge - x) <= 0.505 * (edges[-1] - edges[0]) / (len(edges) - 1) else x
 
 
 def _histogram_ticks(block: Histogram) -> list[float]:
@@ -259,20 +253,12 @@ def _tick(x: float, bottom: float, value: float, right: float) -> list[str]:
     ]
 
 
-def _bounds(block: Histogram, scale: Callable[[float], float]) -> list[str]:
-    """Lines with labels, two rows of them, each label on the side where it fits.
-
-    A line stands on the edge between bars where one is within half a bar, so that bars lie on either side of it.
-    """
+def _bounds(places: list[tuple[Threshold, float]]) -> list[str]:
+    """Lines with labels, two rows of them, each label on the side where it fits."""
     left, top, right, bottom = PLOT
-    edges = [scale(edge) for edge in block.edges]
-    half = 0.505 * (edges[-1] - edges[0]) / (len(edges) - 1)
     body, rows = [], [left - 99.0, left - 99.0]
-    for bound in sorted(block.thresholds, key=lambda t: t.value):
-        x, wide = scale(bound.value), text_width(bound.label, 12.5)
-        outward = 0.01 if bound.side == "max" else -0.01
-        edge = min(edges, key=lambda place: abs(place - x - outward))
-        x = edge if abs(edge - x) <= half else x
+    for bound, x in sorted(places, key=lambda place: place[1]):
+        wide = text_width(bound.label, 12.5)
         anchor = "end" if x + wide + 4 > right and x - wide > left else "start"
         begin = x - wide - 3 if anchor == "end" else x + 3
         row = 0 if begin > rows[0] else 1

@@ -39,12 +39,17 @@ def test_bars_beside_the_bound_hold_exactly_the_failing(tmp_path):
     assert sum(beyond) + histogram.above == histogram.failing == 20
 
 
-def test_few_whole_numbers_get_a_bar_each(tmp_path):
-    part = write(tmp_path / "a.arrow", {"domain": ["web"] * 10, "t.hits": pa.array([0] * 8 + [1, 2], pa.int32())})
-    (histogram,) = histograms([part], [Wanted("t.hits", None, (rule("t.hits", max=0),))])
-    assert 0.5 in histogram.edges
+@pytest.mark.parametrize(
+    ("bound", "edge"), [({"max": 1}, 1.5), ({"below": 1}, 0.5), ({"min": 1}, 0.5), ({"above": 1}, 1.5)]
+)
+def test_few_whole_numbers_get_a_bar_each_and_the_bound_stands_between_them(tmp_path, bound, edge):
+    part = write(tmp_path / "a.arrow", {"domain": ["web"] * 10, "t.hits": pa.array([0] * 6 + [1, 1, 1, 2], pa.int32())})
+    (histogram,) = histograms([part], [Wanted("t.hits", None, (rule("t.hits", **bound),))])
     bars = {(a + b) / 2: n for a, b, n in zip(histogram.edges, histogram.edges[1:], histogram.counts, strict=False)}
-    assert (bars[0.0], bars[1.0], bars[2.0]) == (8, 1, 1)
+    assert [bars[0.0], bars[1.0], bars[2.0]] == [6, 3, 1]
+    assert edge in histogram.edges
+    kept_left = histogram.thresholds[0].side == "max"
+    assert histogram.failing == sum(n for middle, n in bars.items() if (middle > edge) == kept_left)
 
 
 def test_only_the_domains_a_rule_speaks_about_are_counted(tmp_path):

@@ -59,6 +59,12 @@ def test_bars_beyond_a_bound_are_dropped_ones():
     assert len(shapes(histogram, "bound")) == 2
 
 
+@pytest.mark.parametrize(("strict", "tones"), [(False, "kept kept dropped"), (True, "kept dropped dropped")])
+def test_a_strict_bound_drops_its_own_value(strict, tones):
+    histogram = Histogram("h", (-0.5, 0.5, 1.5, 2.5), (5, 6, 7), (Threshold(1.0, "max", "", strict),))
+    assert [e.get("class").split()[1] for e in shapes(histogram, "bar")] == tones.split()
+
+
 def test_neighboring_bound_labels_use_two_rows():
     bounds = (Threshold(1.0, "min", "keep ≥ 1"), Threshold(1.1, "max", "keep ≤ 1.1"))
     labels = shapes(Histogram("h", (0.0, 1.0, 4.0), (1, 1), bounds), "bound-label")
