@@ -26,7 +26,7 @@ How: TypeAlias = Literal["bom", "http", "meta", "escape", "detector"]
 META_BYTES = 65_536
 """How far a meta tag is searched: most are in the first 1024 bytes, real pages have them later."""
 
-DETECT_BYTES = 262_144
+DETECT_BYTES = 32_768
 """How much of the bytes over ASCII a detector or a comparison sees."""
 
 MARGIN = 0.15
@@ -34,6 +34,8 @@ MARGIN = 0.15
 
 _NOT_GUESSED = ("mac", "cp85", "cp86")
 """Charsets that the detector confuses with those of Windows and that pages are never in undeclared."""
+
+_MULTI_BYTE = ("cp932", "euc-jp", "cp949", "gb18030", "big5hkscs")
 
 _ALWAYS_TRIED = ("cp932", "euc-jp", "utf-8", "cp949", "windows-1252", "windows-1251")
 
@@ -86,10 +88,11 @@ def decode(
     declared = [(charset, how) for label, how in labels if (charset := charset_of(label))]
     if body.isascii():
         return _seven_bit(body, declared)
-    text, replacements, truncated = decode_as(body, "utf-8")
-    denied = bool(declared) and all(charset != "utf-8" for charset, _ in declared)
-    if _is_utf8(len(body) - len(text), replacements, denied):
-        return Decoded(text, "utf-8", _how("utf-8", declared), replacements, truncated)
+    if _may_be_utf8(body):
+        text, replacements, truncated = decode_as(body, "utf-8")
+        denied = bool(declared) and all(charset in _MULTI_BYTE for charset, _ in declared)
+        if _is_utf8(len(body) - len(text), replacements, denied):
+            return Decoded(text, "utf-8", _how("utf-8", declared), replacements, truncated)
     best = _best(body, declared)
     allowed = max(1, int(budget * len(best.text)))
     if best.replacements <= allowed:
@@ -178,8 +181,15 @@ def _seven_bit(body: bytes, declared: list[tuple[str, How]]) -> Decoded:
     return Decoded(body.decode("ascii"), "ascii", "detector", 0, False)
 
 
+def _may_be_utf8(body: bytes) -> bool:
+    """Do the first bytes over ASCII have more sequences than errors? Decoding errors by the thousand is slow."""
+    high = body.translate(None, _ASCII)[:8192]
+    text, _ = codecs.utf_8_decode(high, "replace", False)
+    return len(high) - len(text) >= text.count("\ufffd")
+
+
 def _is_utf8(continuations: int, replacements: int, denied: bool) -> bool:
-    """Are the multi-byte sequences too many to be chance? denied: another charset is declared.
+    """Are the multi-byte sequences too many to be chance? denied: another multi-byte charset is declared.
 
     continuations: bytes less characters, which is what multi-byte sequences save.
     """
@@ -217,15 +227,22 @@ def _best(body: bytes, declared: list[tuple[str, How]]) -> Decoded:
     return Decoded(text, charset, candidates[charset], replacements, truncated)
 
 
-_ASCII_RUN = re.compile(rb"[\x00-\x7f]{64,}")
+_ASCII = bytes(range(0x80))
+_HIGH = re.compile(rb"[\x80-\xff]")
+_ASCII_RUN = re.compile(rb"(?<=[\x00-\x7f]{16})[\x00-\x7f]{48,}")
 
 
 def _dense(body: bytes) -> bytes:
-    """The body without its long ASCII runs (markup, scripts), cut to DETECT_BYTES.
+    """A stretch of at most DETECT_BYTES that is rich in bytes over ASCII.
 
-    A run keeps its first 32 bytes, so that a last byte of a character that lies in ASCII stays.
+    Where the first such stretch is mostly markup and scripts, long ASCII runs are cut out of the whole body. A
+    run keeps its first 16 bytes, so that the last byte of a character that lies in ASCII stays.
     """
-    return _ASCII_RUN.sub(lambda run: run[0][:32] + b"\n" + run[0][-16:], body)[:DETECT_BYTES]
+    first = _HIGH.search(body)
+    stretch = body[first.start() if first else 0 :][:DETECT_BYTES]
+    if len(stretch.translate(None, _ASCII)) * 8 >= len(stretch):
+        return stretch
+    return _ASCII_RUN.sub(b"\n", body)[:DETECT_BYTES]
 
 
 def _nec(error: UnicodeError) -> tuple[str, int]:

@@ -23,8 +23,8 @@ _LINK = re.compile(r"(<[aA](?=[\s>])[^>]*>)")
 _MARKS = (OPEN, CLOSE, LINE, OPEN_LETTER, CLOSE_LETTER)
 _LEFT = re.compile("[\x01\x02\ua6f3-\ua6f5]")
 
-_JOINED = re.compile(f"(?<=[{_JA}]){LINE}[ \n](?=[{_JA}])")
-_EDGE = re.compile(f"(?:^|(?<=\n)){LINE} ")
+_JOINED = re.compile(f"{LINE} (?<=[{_JA}]{LINE} )(?=[{_JA}])")  # begins with what is searched fastest
+_EDGE = f"\n{LINE} "
 _LINKED = re.compile(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}")
 _ANCHOR = re.compile(f"{OPEN}[¶#§\ue000-\uf8ff ]{CLOSE}")
 _HOLLOW = re.compile(f"(\n+)(?:[ \t•]*[{OPEN}{CLOSE}][{OPEN}{CLOSE}{LINE} \t•]*(\n+|$))+")
@@ -61,14 +61,13 @@ def strip_marks(html: str) -> str:
 def read_marks(text: str) -> tuple[str, int]:
     """(text without marks and soft hyphens, characters that stood inside links)."""
     linked = 0
-    text = text.replace(OPEN_LETTER, OPEN).replace(CLOSE_LETTER, CLOSE)
     if OPEN in text or CLOSE in text:
         text = _HOLLOW.sub(_longer, _ANCHOR.sub(OPEN + CLOSE, text))
         linked = sum(map(len, _LINKED.findall(text)))
         text = text.replace(OPEN, "").replace(CLOSE, "").strip("\n")
     text = text.replace("\xad", "")  # where a browser may hyphenate: layout, not text
     if LINE in text:
-        text = _EDGE.sub("", _JOINED.sub("", text)).replace(LINE, "")
+        text = _JOINED.sub("", text).removeprefix(LINE + " ").replace(_EDGE, "\n").replace(LINE, "")
     return text, linked
 
 

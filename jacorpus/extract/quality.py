@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from jacorpus.extract import fast
-from jacorpus.extract.marks import CLOSE_LETTER, OPEN_LETTER, mark_lines, read_marks, strip_marks
+from jacorpus.extract.marks import CLOSE, CLOSE_LETTER, OPEN, OPEN_LETTER, mark_lines, read_marks, strip_marks
 from jacorpus.extract.page import COLUMNS, Extracted, Limits, apply_pages
 from jacorpus.extract.render import render
 from jacorpus.stage import Applied
@@ -24,6 +24,7 @@ from jacorpus.stage import Applied
 LITTLE_CHARS = 250
 """A text with fewer characters than this is compared with the fast extractor's."""
 
+_LETTERS = {ord(OPEN_LETTER): OPEN, ord(CLOSE_LETTER): CLOSE}
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _READINGS = ("rt", "rp")
 _OUT = (
@@ -83,9 +84,19 @@ def _tree(html: str) -> Any:
         if element.tag in _READINGS or (len(text) * 2 < whole and (element.tag != "noscript" or len(text) < 500)):
             element.drop_tree()
     etree.strip_tags(root, "ruby", "rb", "rtc")  # trafilatura loses what follows an element it does not know
+    for block in root.iter("pre"):
+        _keep_lines(block)
     for link in root.iter("a"):
         _mark(link)
     return root
+
+
+def _keep_lines(block: Any) -> None:
+    """Make trafilatura take a ``<pre>`` for code even if it holds a poem: all else loses its lines there."""
+    block.set("lang", "x")
+    for line_break in block.findall(".//br"):
+        line_break.tail = "\n" + (line_break.tail or "")
+        line_break.drop_tag()
 
 
 def _mark(link: Any) -> None:
@@ -105,7 +116,7 @@ def _main(tree: Any) -> tuple[str, int]:
     found = bare_extraction(tree, include_comments=False)
     if not isinstance(found, Document) or found.body is None:
         return "", 0
-    return read_marks(render(found.body))
+    return read_marks(render(found.body).translate(_LETTERS))
 
 
 def _parser_module() -> Any:

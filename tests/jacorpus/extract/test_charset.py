@@ -93,6 +93,12 @@ def test_half_width_kana_in_iso2022() -> None:
     assert got(b"<p>\x1b(I6E\x1b(B\x1b$B3$\x1b(B</p>").text == "<p>ｶﾅ海</p>"
 
 
+def test_a_single_accent_tells_utf8_from_a_latin_label() -> None:
+    html = page("The café is closed.")
+    assert got(html.encode(), "iso-8859-1").text == html
+    assert got(html.encode("cp1252"), "utf-8").text == html
+
+
 def test_one_bad_byte_costs_one_character() -> None:
     body = page(PROSE * 5).encode()
     at = body.index("。".encode())

@@ -36,6 +36,8 @@ def test_menu_is_out_and_title_is_kept() -> None:
             "港の町。",
         ),
         ("<p>前。</p><pre>def f():\n    return 1\n\n    # 海\n</pre>", "前。\n\ndef f():\n    return 1\n\n    # 海"),
+        ("<p>前。</p><pre>港\n町\n海</pre>", "前。\n\n港\n町\n海"),
+        ("<p>港\n<br>町\n<br>\n海</p>", "港\n町\n海"),
         ("<p>材料。</p><ul><li>塩<li>水<li>米</ul>", "材料。\n\n  • 塩\n  • 水\n  • 米"),
         ("<p>手順。</p><ol><li>洗う<li>炊く</ol>", "手順。\n\n  1. 洗う\n  2. 炊く"),
         ("<p>話。</p><noscript>要JavaScript</noscript><template>型</template><div hidden>秘</div>", "話。"),
