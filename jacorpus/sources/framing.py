@@ -24,7 +24,7 @@ from jacorpus.stage import InputFile, Lost, Span
 
 _FEED = 1 << 15  # compressed bytes given to a decoder at once: the rest of a feed is copied at a member's end
 _SCAN = 1 << 20
-_HEAD = 1 << 16  # a record's header is no longer than this
+_HEAD, _SHORT_HEAD = 1 << 16, 1 << 11  # bytes a record's header may have at most, and has as a rule
 _MEMBERS: tuple[Kind, ...] = ("gz", "zst")
 _GZIP, _ZSTD, _ZSTD_DICTIONARY = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18"
 
@@ -97,9 +97,12 @@ class _Window:
             left -= got
         return count - left
 
-    def skip_line_ends(self) -> None:
-        while (head := self.peek(4)) and (blank := len(head) - len(head.lstrip(b"\r\n"))):
-            self.take(blank)
+    def skip_line_ends(self) -> bool:
+        """Leave line ends behind; whether anything follows."""
+        while (head := self.peek(5)) and (blank := len(head) - len(head.lstrip(b"\r\n"))):
+            self._at += blank
+            self.passed += blank
+        return bool(head)
 
     def skip_past(self, pattern: re.Pattern[bytes]) -> int:
         """Leave bytes behind up to the next match that begins a line, or to the end; returns how many."""
@@ -151,7 +154,7 @@ class Archive:
         origin = self.at
         window = _Window(self._read_from(origin))
         while window.peek(1) and (self.at < stop or not self._is_start(self.at)):
-            (found,) = self._record(window, self.at, self.at)
+            found = self._record(window, self.at, self.at)
             if not self._ends_well(window.peek(64)) or (isinstance(found, Lost) and found.reason != "too_long"):
                 # Its own length can't be trusted, so reading goes on where any reader would: at the next start.
                 start, self.at = self.at, self._next_start(self.at + 1)
@@ -190,13 +193,13 @@ class Archive:
         start, number = self.at, 0
         window = _Window(self._decode(start))
         try:
-            window.skip_line_ends()
-            if not window.peek(1):
+            more = window.skip_line_ends()
+            if not more:
                 yield Empty()
-            while window.peek(1):
-                yield from self._record(window, start + number, start)
+            while more:
+                yield self._record(window, start + number, start)
                 number += 1
-                window.skip_line_ends()
+                more = window.skip_line_ends()
         except Damaged as error:
             self.at = self._next_start(start + 1)
             reason = "corrupt" if self.at < self._size else error.reason
@@ -239,30 +242,29 @@ class Archive:
 
     # One record.
 
-    def _record(self, window: _Window, position: int, member: int) -> Iterator[Framed | Lost]:
-        head = window.peek(_HEAD)
+    def _record(self, window: _Window, position: int, member: int) -> Framed | Lost:
+        head = window.peek(_SHORT_HEAD)
         try:
             parsed = self._form.head(head)
+            if parsed is None:
+                parsed = self._form.head(head := window.peek(_HEAD))
             if parsed is None:
                 raise ValueError("the header does not end" if len(head) == _HEAD else "the data ends in the header")
         except ValueError as error:
             size = window.skip_past(self._form.start)
-            yield Lost(position, "header", f"no record header at byte {member}: {error}", size)
-            return
+            return Lost(position, "header", f"no record header at byte {member}: {error}", size)
         headers, length = parsed
         window.take(length)
         size = int(headers["content-length"])
         if size > self._limit:
             window.skip(size)
-            yield too_long(position, size, self._limit)
-            return
+            return too_long(position, size, self._limit)
         block = window.take(size)
         if len(block) < size:
             detail = f"the record at byte {member} has {len(block)} of {size} bytes"
-            yield Lost(position, "truncated", detail, length + len(block))
-            return
+            return Lost(position, "truncated", detail, length + len(block))
         window.fill(5)  # to the end of an ordinary member, so that its checksum is verified
-        yield Framed(position, headers, block)
+        return Framed(position, headers, block)
 
     # Starts.
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from jacorpus.sources import compression
 
-_LINE_END = re.compile(rb"\r?\n")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _PAGE = re.compile(rb"<\s*(?:!doctype|html|head|body|title|meta|div|p|table|\?xml|!--)\b|<!--|<\?xml", re.I)
@@ -39,11 +38,10 @@ def parse(block: bytes, limit: int) -> Response:
     """The response in a WARC block. Raises ValueError where no HTTP status line begins it, Undecodable, TooLong."""
     end = _HEAD_END.search(block)
     head, body = (block[: end.start()], block[end.end() :]) if end else (block, b"")
-    lines = _LINE_END.split(head)
-    status = lines[0].split(None, 2)
+    status = head[:64].split(None, 2)
     if len(status) < 2 or not status[0].startswith(b"HTTP/") or not status[1][:3].isdigit():
         raise ValueError("the block does not begin with an HTTP status line")
-    response = Response(int(status[1][:3]), header_fields(lines[1:]), body)
+    response = Response(int(status[1][:3]), header_fields(head), body)
     if "chunked" in response.headers.get("transfer-encoding", "").lower():
         response.body, response.truncated = dechunk(body)
     codings = [name.strip().lower() for name in response.headers.get("content-encoding", "").split(",")]
@@ -53,20 +51,21 @@ def parse(block: bytes, limit: int) -> Response:
     return response
 
 
-def header_fields(lines: list[bytes]) -> dict[str, str]:
-    """Names in lower case -> values (the first of a repeated name); UTF-8, else Latin-1."""
+def header_fields(head: bytes) -> dict[str, str]:
+    """Names in lower case -> values (the first of a repeated name) after the first line; UTF-8, else Latin-1."""
     fields: dict[str, str] = {}
     name = ""
-    for line in lines:
-        if line[:1] in (b" ", b"\t") and name:
-            fields[name] += " " + _text(line.strip())
+    for line in _text(head).split("\n")[1:]:
+        key, colon, value = line.partition(":")
+        if line[:1] in (" ", "\t"):  # an old way to go on with a value
+            if name:
+                fields[name] += " " + line.strip()
             continue
-        key, colon, value = line.partition(b":")
-        name = _text(key.strip()).lower() if colon else ""
+        name = key.strip().lower() if colon else ""
         if name in fields:
             name = ""
         elif name:
-            fields[name] = _text(value.strip())
+            fields[name] = value.strip()
     return fields
 
 

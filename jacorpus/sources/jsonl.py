@@ -124,7 +124,7 @@ def take_fields(values: dict[str, Any], url: str, timestamp: str) -> tuple[str |
     import orjson
 
     address = values.pop(url) if isinstance(values.get(url), str) else None
-    seconds = parse_timestamp(values.get(timestamp))
+    seconds = parse_timestamp(values[timestamp]) if timestamp in values else None
     if seconds is not None:
         del values[timestamp]
     return address, seconds, orjson.dumps(values, default=_plain).decode() if values else None

@@ -19,7 +19,6 @@ from jacorpus.sources.records import Gathered, parse_timestamp
 from jacorpus.stage import Chunk, InputFile, Lost, Span
 
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_LINE_END = re.compile(rb"\r?\n")
 _RECORDS = ("response", "resource", "conversion")
 
 
@@ -29,7 +28,7 @@ def _head(data: bytes) -> tuple[Headers, int] | None:
     end = _HEAD_END.search(data)
     if end is None:
         return None
-    headers = http_payload.header_fields(_LINE_END.split(data[: end.start()])[1:])
+    headers = http_payload.header_fields(data[: end.start()])
     if not headers.get("content-length", "").isdecimal():
         raise ValueError("it has no valid Content-Length")
     if not headers.get("warc-type"):
