@@ -6,6 +6,8 @@ chance pairs rare, more bands make true pairs sure; the product is bounded by k.
 Legend: s similarity, b bands, r rows (values a band), k values a signature.
 """
 
+from functools import cache
+
 import numpy as np
 
 WANTED_RECALL = 0.92
@@ -22,6 +24,7 @@ def expected_recall(threshold: float, bands: int, rows: int) -> float:
     return float(np.mean(1 - (1 - grid**rows) ** bands))
 
 
+@cache
 def choose(threshold: float, k: int) -> tuple[int, int]:
     """(bands, rows): the most rows, hence the fewest chance pairs, whose expected recall is WANTED_RECALL or more.
 

@@ -17,6 +17,7 @@ Legend: N documents, k values a signature, b bands of r rows (values), G n-grams
 """
 
 import hashlib
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -41,11 +42,13 @@ EMPTY = 0xFFFFFFFF
 MERSENNE = (1 << 61) - 1
 
 
+@cache
 def oph_constants(k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(salts, odd multipliers), both uint64 [ROUNDS + k]: one for each round, then one for each bin."""
     return splitmix(seed, 3, ROUNDS + k), splitmix(seed, 4, ROUNDS + k) | np.uint64(1)
 
 
+@cache
 def permutations(scheme: str, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(a, b) of datasketch's k affine maps, in the order its generator draws them; uint64 [k] each."""
     generator = np.random.RandomState(seed)
@@ -97,6 +100,12 @@ def datasketch_naive(text: str, k: int, n: int, seed: int, fold: bool = True, sc
                 value %= MERSENNE
             signature[i] = min(signature[i], value & EMPTY)
     return signature
+
+
+@cache
+def band_constants(k: int, bands: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(salts uint64 [b], odd weights uint64 [k]) of the band keys."""
+    return splitmix(seed, 5, bands), splitmix(seed, 6, k) | np.uint64(1)
 
 
 @njit(cache=True, nogil=True)
@@ -243,7 +252,7 @@ def band_keys(signatures: np.ndarray, grams: np.ndarray, bands: int, rows: int, 
             f"{bands} bands of {rows} rows need {bands * rows} values, signatures hold {signatures.shape[1]}"
         )
     keys = np.empty((bands, len(signatures)), np.uint64)
-    salts, weights = splitmix(seed, 5, bands), splitmix(seed, 6, signatures.shape[1]) | np.uint64(1)
+    salts, weights = band_constants(signatures.shape[1], bands, seed)
     _band_keys(signatures, grams, bands, rows, salts, weights, keys)
     return keys
 

@@ -13,6 +13,7 @@ Legend: N documents, S bytes of UTF-8, P code points, G n-grams; A weights of th
 """
 
 import unicodedata
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +65,7 @@ def splitmix(seed: int, stream: int, count: int) -> np.ndarray:
     return np.array(values, np.uint64)
 
 
+@cache
 def ngram_constants(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """(A uint32 [n] odd weights, uint64 [2] odd multipliers of the finalizer)."""
     weights = (splitmix(seed, 1, n) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
