@@ -15,9 +15,9 @@ from jacorpus.errors import RecipeError, nearest
 from jacorpus.keys import key_of, portable, stage_key
 from jacorpus.recipe import Recipe, SourceSpec, StageSpec
 from jacorpus.resolve import build, default_label, options_of
+from jacorpus.rule import Rule, rule_from_table
 from jacorpus.rules.bounds import Bounds, bounds_rules
 from jacorpus.rules.profile import Profile, load_profile, profile_rules
-from jacorpus.rule import Rule, rule_from_table
 from jacorpus.stage import Cut, Dedup, InputFile, Signal, Span, Transform
 
 Kind = Literal["transform", "signal", "dedup", "cut", "write"]
@@ -106,8 +106,9 @@ def pipeline_of(recipe: Recipe) -> Pipeline:
     rules: list[Rule] = []
     for spec in recipe.stages:
         if isinstance(spec.stage, Profile):
-            steps.extend(_profile_steps(spec, steps, recipe.stages))
-            rules.extend(profile_rules(spec.stage, spec.label, spec.domains))
+            own = profile_rules(spec.stage, spec.label, spec.domains)
+            steps.extend(_guarded(_profile_steps(spec, steps, recipe.stages), steps, rules, own))
+            rules.extend(own)
         elif isinstance(spec.stage, Bounds):
             rules.extend(bounds_rules(spec.stage, spec.label, spec.domains))
         else:
@@ -149,22 +150,27 @@ def _profile_steps(spec: StageSpec, before: Sequence[Step], stages: Sequence[Sta
         label = table.get("label") or default_label(table["use"], stage)
         if label in later:
             raise RecipeError(f"{where} measures `{label}`; move [[stage]] {label} before it")
-        same = [step for step in before if step.label == label]
-        if same and same[0].use == table["use"]:
-            missing = (
-                {f"{label}.{c}" for c in stage.columns()} - set(same[0].columns())
-                if hasattr(stage, "columns")
-                else set()
-            )
-            if missing:
-                raise RecipeError(
-                    f"{where} needs {', '.join(sorted(missing))}; give [[stage]] {label} the options {options}"
-                )
+        same = [step for step in before if step.label == label and step.use == table["use"]]
+        if same:
+            if options_of(same[0].stage) != options_of(stage):
+                raise RecipeError(f"{where} needs [[stage]] {label} with the options {options}; it has others")
             continue
         if label in labels:
             raise RecipeError(f"{where} needs the label `{label}` for {table['use']}; rename the stage that has it")
         found.append(_step(table["use"], label, spec.domains, stage, 0))
     return found
+
+
+def _guarded(found: list[Step], before: list[Step], rules: list[Rule], own: list[Rule]) -> list[Step]:
+    """A profile's steps, cheap ones first; costly ones see only what the rules over cheap signals leave."""
+    cheap = [step for step in found if not _costly(step)]
+    known = {name for step in (*before, *cheap) for name in step.columns()} | {"bytes"}
+    guards = tuple(i for i, rule in enumerate([*rules, *own]) if rule.signal in known)
+    return cheap + [dataclasses.replace(step, guards=guards) for step in found if _costly(step)]
+
+
+def _costly(step: Step) -> bool:
+    return step.kind == "signal" and step.stage.costly
 
 
 def _check_extraction(recipe: Recipe, pipeline: Pipeline) -> None:

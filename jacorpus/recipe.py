@@ -5,6 +5,7 @@ the current folder. Unknown keys are errors that name the nearest right one.
 """
 
 import dataclasses
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +100,8 @@ def load_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(f"recipe {path} is no valid TOML: {error}") from error
     for word in overrides:
         _override(tables, word)
+    if str(path.resolve().parent) not in sys.path:
+        sys.path.append(str(path.resolve().parent))  # where `use = "mine:Class"` finds mine.py
     try:
         return recipe_from_tables(tables, path.resolve().parent, path.stem)
     except RecipeError as error:

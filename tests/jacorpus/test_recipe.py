@@ -92,3 +92,16 @@ def test_a_file_that_an_option_names_must_exist(tmp_path: Path) -> None:
     (tmp_path / "ads.txt").write_text("広告\n", "utf-8")
     lists = _recipe(tmp_path, text).stages[3].stage.lists
     assert lists["ads"] == str(tmp_path / "ads.txt")
+
+
+def test_a_stage_of_other_options_than_the_profile_needs_is_refused(tmp_path: Path) -> None:
+    text = GOOD.replace('use = "normalize.width"', 'use = "signals.lines"\nsplit = "lf_run"')
+    with pytest.raises(RecipeError, match=r"needs \[\[stage\]\] lines with the options"):
+        pipeline_of(_recipe(tmp_path, text))
+
+
+def test_costly_measurements_of_a_profile_are_guarded_by_its_cheap_rules(tmp_path: Path) -> None:
+    pipeline = pipeline_of(_recipe(tmp_path, GOOD.replace("swallow-v1", "hojichar")))
+    words = next(step for step in pipeline.steps if step.label == "words")
+    assert words.guards
+    assert not any(pipeline.rules[i].signal.startswith("words.") for i in words.guards)
