@@ -1,9 +1,12 @@
 """The tree renders to JSON, Markdown and HTML, and says the same in each."""
 
+import doctest
 import json
 
 import pytest
 
+from jacorpus.report import report as report_module
+from jacorpus.report import svg
 from jacorpus.report.report import (
     Bar,
     Bars,
@@ -118,3 +121,8 @@ def test_markdown_has_every_block():
 
 def test_rendering_is_the_same_twice():
     assert TREE.to_html() == TREE.to_html()
+
+
+@pytest.mark.parametrize("module", [report_module, svg])
+def test_doctests(module):
+    assert doctest.testmod(module) == doctest.TestResults(0, 1)
