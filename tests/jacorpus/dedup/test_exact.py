@@ -42,8 +42,8 @@ def test_finds_what_a_dictionary_finds(tmp_path_factory, texts: list[str | None]
 def test_partitions_keep_the_bound() -> None:
     stage = Exact(partition_bytes=1 << 20)
     assert stage.partitions(10) == 1
-    assert stage.partitions(1 << 20) == 96
-    assert "96 join tasks" in stage.estimate(1 << 20)
+    assert stage.partitions(1 << 20) == 112
+    assert "112 join tasks" in stage.estimate(1 << 20)
 
 
 def test_no_documents(tmp_path: Path) -> None:
