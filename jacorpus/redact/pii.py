@@ -69,6 +69,7 @@ _VERSION_LEAD = re.compile(r"(?:\bv|\bver|version|バージョン|版|release|re
 
 _TEL = re.compile(r"(?<![0-9])(\()?(0[0-9]{1,10})(?:([-() ]{1,2})([0-9]{1,8}))?(?:([-() ]{1,2})([0-9]{3,4}))?")
 _PLUS81 = re.compile(r"\+81[- ]?(?:\(0\)|0)?[- ]?\(?([1-9][0-9]{0,3})\)?[- ]?([0-9]{1,4})[- ]?([0-9]{3,4})")
+_DIGITS = re.compile("[0-9]*")
 _TWELVE = re.compile(r"[0-9]{4}([- ]?)[0-9]{4}\1[0-9]{4}")
 _CARD = re.compile(r"[0-9]{4}([- ]?)(?:[0-9]{4}\1[0-9]{4}\1[0-9]{1,7}|[0-9]{6}\1[0-9]{4,5})")
 _ACCOUNT = re.compile(r"(?:[0-9]{3}[- ])?[0-9]{7,8}")
@@ -108,11 +109,11 @@ def _cut_off(view: str, start: int, end: int) -> bool:
 
 
 def _search(pattern: re.Pattern[str], view: str, start: int, end: int) -> Iterator[re.Match[str]]:
-    """Matches that start in [start, end) and are not cut off; one refused frees all but its first character."""
+    """Matches that start in [start, end) and are not cut off; after one that is, the search goes on behind its digits."""
     at = start
     while (match := pattern.search(view, at)) is not None and match.start() < end:
         if _cut_off(view, *match.span()):
-            at = match.start() + 1
+            at = _DIGITS.match(view, match.start() + 1).end()  # type: ignore[union-attr]
             continue
         yield match
         at = match.end()
