@@ -17,7 +17,7 @@ from jacorpus.stage import SignaturePart
 
 KEYS = 1 << 64
 SORT_BYTES = 112
-"""Peak memory a document and band takes in a task: keys, rows, hash table, pairs. Measured 102 where all are duplicates."""
+"""Peak memory a document and band takes in a task: keys, rows, hash table, pairs. 102 measured, all duplicates."""
 
 
 def partitions_for(documents: int, bands: int, partition_bytes: int) -> int:
