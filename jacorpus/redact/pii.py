@@ -109,7 +109,7 @@ def _cut_off(view: str, start: int, end: int) -> bool:
 
 
 def _search(pattern: re.Pattern[str], view: str, start: int, end: int) -> Iterator[re.Match[str]]:
-    """Matches that start in [start, end) and are not cut off; after one that is, the search goes on behind its digits."""
+    """Matches that start in [start, end) and are not cut off; behind one that is, its first digits are skipped."""
     at = start
     while (match := pattern.search(view, at)) is not None and match.start() < end:
         if _cut_off(view, *match.span()):
