@@ -152,13 +152,20 @@ def _profile_steps(spec: StageSpec, before: Sequence[Step], stages: Sequence[Sta
             raise RecipeError(f"{where} measures `{label}`; move [[stage]] {label} before it")
         same = [step for step in before if step.label == label and step.use == table["use"]]
         if same:
-            if options_of(same[0].stage) != options_of(stage):
-                raise RecipeError(f"{where} needs [[stage]] {label} with the options {options}; it has others")
+            wrong = _other_options(same[0].stage, stage) if table["use"].startswith("signals.") else []
+            if wrong:
+                raise RecipeError(f"{where} needs [[stage]] {label} with {', '.join(wrong)}")
             continue
         if label in labels:
             raise RecipeError(f"{where} needs the label `{label}` for {table['use']}; rename the stage that has it")
         found.append(_step(table["use"], label, spec.domains, stage, 0))
     return found
+
+
+def _other_options(own: Any, wanted: Any) -> list[str]:
+    """Options of a recipe's stage that differ from what a profile measures with; what it leaves empty is free."""
+    has = options_of(own)
+    return [f"{name} = {value!r}" for name, value in options_of(wanted).items() if value and has[name] != value]
 
 
 def _guarded(found: list[Step], before: list[Step], rules: list[Rule], own: list[Rule]) -> list[Step]:

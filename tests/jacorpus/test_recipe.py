@@ -96,7 +96,7 @@ def test_a_file_that_an_option_names_must_exist(tmp_path: Path) -> None:
 
 def test_a_stage_of_other_options_than_the_profile_needs_is_refused(tmp_path: Path) -> None:
     text = GOOD.replace('use = "normalize.width"', 'use = "signals.lines"\nsplit = "lf_run"')
-    with pytest.raises(RecipeError, match=r"needs \[\[stage\]\] lines with the options"):
+    with pytest.raises(RecipeError, match=r"needs \[\[stage\]\] lines with split = .lf."):
         pipeline_of(_recipe(tmp_path, text))
 
 
