@@ -4,7 +4,8 @@ An extractor turns a line break inside a paragraph into a space, and throws link
 belongs there (CSS Text 3, segment break transformation), and rules want to know how much of a text is links.
 So marks are written into the HTML before it is parsed, and read and removed in the text that comes out.
 
-Marks: LINE beside a line break next to a Japanese character; OPEN and CLOSE inside ``<a>``.
+Marks: LINE beside a line break next to a Japanese character; KEEP beside a character that would get lost; OPEN
+and CLOSE inside ``<a>``; HARD_LINE and HARD_SPACE for white space of ``<pre>``.
 LINE is a letter of a script no web page is written in (private and control characters get filtered by some
 extractors); OPEN and CLOSE are control characters, which weigh one byte in the extractors' ratios.
 """
@@ -12,16 +13,18 @@ extractors); OPEN and CLOSE are control characters, which weigh one byte in the 
 import re
 
 LINE = "\ua6f3"  # BAMUM FULL STOP
+KEEP = "\ua6f2"
+HARD_LINE, HARD_SPACE = "\ua6f6", "\ua6f7"
 OPEN, CLOSE = "\x01", "\x02"
 OPEN_LETTER, CLOSE_LETTER = "\ua6f4", "\ua6f5"  # the same where control characters are refused
 
 _JA = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uffef"
 _BREAK = re.compile(f"\n(?:(?<=[{_JA}]\n)|(?=[ \t\u3000]*[{_JA}]))")
-_ALONE = re.compile(f">([ \t\n]*[{_JA}・-ー])(?=[ \t\n]*<)")
+_ALONE = re.compile(f">[ \t\n]*[{_JA}](?=[ \t\n]*<)")
 _LINK = re.compile(r"<[aA](?=[\s>])[^>]*>\s*</[aA]>")
 _LINK = re.compile(r"(<[aA](?=[\s>])[^>]*>)")
-_MARKS = (OPEN, CLOSE, LINE, OPEN_LETTER, CLOSE_LETTER)
-_LEFT = re.compile("[\x01\x02\ua6f3-\ua6f5]")
+_MARKS = (OPEN, CLOSE, LINE, KEEP, OPEN_LETTER, CLOSE_LETTER, HARD_LINE, HARD_SPACE)
+_LEFT = re.compile("[\x01\x02\ua6f2-\ua6f7]")
 
 _JOINED = re.compile(f"{LINE} (?<=[{_JA}]{LINE} )(?=[{_JA}])")  # begins with what is searched fastest
 _EDGE = f"\n{LINE} "
@@ -31,7 +34,7 @@ _HOLLOW = re.compile(f"(\n+)(?:[ \t•]*[{OPEN}{CLOSE}][{OPEN}{CLOSE}{LINE} \t�
 
 
 def mark_lines(html: str) -> str:
-    """HTML with LINE at line breaks beside Japanese, and after a Japanese character alone between two tags.
+    """HTML with LINE at line breaks beside Japanese, and KEEP after a Japanese character alone between two tags.
 
     The second is against resiliparse 2.0.1, which takes a text node of one such character for an icon of a
     private-use font and drops it (``<ruby>字<rt>じ</rt></ruby>`` loses 字).
@@ -40,7 +43,7 @@ def mark_lines(html: str) -> str:
         html = html.replace("\r\n", "\n").replace("\r", "\n")
     if html.isascii():
         return html
-    return _ALONE.sub(rf">\1{LINE}", _BREAK.sub(LINE + "\n", html))
+    return _ALONE.sub(lambda found: found[0] + KEEP, _BREAK.sub(LINE + "\n", html))
 
 
 def mark_links(html: str) -> str:
@@ -68,9 +71,24 @@ def read_marks(text: str) -> tuple[str, int]:
     text = text.replace("\xad", "")  # where a browser may hyphenate: layout, not text
     if LINE in text:
         text = _JOINED.sub("", text).removeprefix(LINE + " ").replace(_EDGE, "\n").replace(LINE, "")
-    return text, linked
+    return text.replace(KEEP, ""), linked
 
 
 def _longer(found: re.Match[str]) -> str:
     """The longer of the gaps around lines that had nothing but marks."""
     return max(found[1], found[2], key=len)
+
+
+_INDENT = re.compile(r"(?<=\n) +|(?<= ) +| +(?= )|^ +")
+_HARD_END = re.compile(f"[ \n]*{HARD_LINE}[ \n]?")
+
+
+def mark_pre(text: str) -> str:
+    """Text of a ``<pre>`` whose line breaks and runs of spaces survive collapsing."""
+    text = _INDENT.sub(lambda run: HARD_SPACE * len(run[0]), text.expandtabs())
+    return text.replace("\n", HARD_LINE + "\n")
+
+
+def read_pre(text: str) -> str:
+    """Text with the white space that ``mark_pre`` stood for."""
+    return _HARD_END.sub("\n", text).replace(HARD_SPACE, " ")

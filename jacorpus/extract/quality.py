@@ -16,7 +16,19 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 
 from jacorpus.extract import fast
-from jacorpus.extract.marks import CLOSE, CLOSE_LETTER, OPEN, OPEN_LETTER, mark_lines, read_marks, strip_marks
+from jacorpus.extract.marks import (
+    CLOSE,
+    CLOSE_LETTER,
+    HARD_LINE,
+    HARD_SPACE,
+    OPEN,
+    OPEN_LETTER,
+    mark_lines,
+    mark_pre,
+    read_marks,
+    read_pre,
+    strip_marks,
+)
 from jacorpus.extract.page import COLUMNS, Extracted, Limits, apply_pages
 from jacorpus.extract.render import render
 from jacorpus.stage import Applied
@@ -92,11 +104,16 @@ def _tree(html: str) -> Any:
 
 
 def _keep_lines(block: Any) -> None:
-    """Make trafilatura take a ``<pre>`` for code even if it holds a poem: all else loses its lines there."""
+    """Mark the white space of a ``<pre>``, and make trafilatura take it for code even if it holds a poem."""
     block.set("lang", "x")
     for line_break in block.findall(".//br"):
         line_break.tail = "\n" + (line_break.tail or "")
         line_break.drop_tag()
+    for element in block.iter("*"):
+        if element.text:
+            element.text = mark_pre(element.text)
+        if element.tail and element is not block:
+            element.tail = mark_pre(element.tail)
 
 
 def _mark(link: Any) -> None:
@@ -116,7 +133,10 @@ def _main(tree: Any) -> tuple[str, int]:
     found = bare_extraction(tree, include_comments=False)
     if not isinstance(found, Document) or found.body is None:
         return "", 0
-    return read_marks(render(found.body).translate(_LETTERS))
+    text = render(found.body)
+    if HARD_LINE in text or HARD_SPACE in text:
+        text = read_pre(text)
+    return read_marks(text.translate(_LETTERS))
 
 
 def _parser_module() -> Any:

@@ -28,6 +28,8 @@ def test_menu_is_out_and_title_is_kept() -> None:
     ("inner", "want"),
     [
         ("<p>これは<b>日本</b>語の<i>文</i>です。</p>", "これは日本語の文です。"),
+        ("<p>a<b>日</b>b　<i>本</i> 語</p>", "a日b　本 語"),
+        ("<p>前</p><table><tr><td>\n字\n</td><td> 漢 </td></tr></table>", "前\n\n字 \t\t漢"),
         ("<p>坂の上に\n白い店が\r\n  ある。</p>", "坂の上に白い店がある。"),
         ("<p>坂の上 の店\nis open\nnow</p>", "坂の上 の店 is open now"),
         ("<p>一行<br>二行</p><p>次の段</p>", "一行\n二行\n\n次の段"),

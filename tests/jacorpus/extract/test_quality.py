@@ -29,6 +29,7 @@ def test_is_a_transform() -> None:
         ("<pre>def f():\n    return 1\n\n\n    # 海\n</pre>", "def f():\n    return 1\n\n\n    # 海"),
         ("<pre>港\n町\n海</pre>", "港\n町\n海"),
         ("<pre>港<br>  町<b>の</b><br>海</pre>", "港\n  町の\n海"),
+        ("<ul><li><p>塩は少し</p><pre>a\n  b   c\n\nd</pre></li></ul>", "• 塩は少し\na\n  b   c\n\nd"),
         ("<ul><li>塩は少し</li><li>水は多め</li></ul>", "• 塩は少し\n• 水は多め"),
         ("<noscript>要JavaScript</noscript><template>型</template><div hidden>秘</div>", ""),
         ('<div style="display: none">秘密の文です。</div>', ""),
