@@ -27,7 +27,6 @@ from jacorpus.kernels.buffers import text_buffers
 from jacorpus.kernels.ngrams import (
     MASK,
     _decode,
-    _fold,
     _hash,
     fold_naive,
     ngram_constants,
@@ -171,9 +170,7 @@ def _oph_all(offsets, data, fold, weights, finalizer, salts, multipliers, signat
     bids = np.empty(signatures.shape[1], np.uint32)
     for row in range(len(offsets) - 1):
         signatures[row, :] = np.uint32(EMPTY)
-        count = _decode(data, offsets[row], offsets[row + 1], points)
-        if fold:
-            count = _fold(points, count)
+        count = _decode(data, offsets[row], offsets[row + 1], fold, points)
         count = _hash(points, count, weights, finalizer, hashes)
         grams[row] = count
         _oph(hashes, count, salts, multipliers, bids, signatures[row])
@@ -209,9 +206,7 @@ def _datasketch_all(offsets, data, n, fold, a, b, legacy, signatures, grams):
     schedule = np.empty(80, np.uint32)
     for row in range(len(offsets) - 1):
         signatures[row, :] = np.uint32(EMPTY)
-        count = _decode(data, offsets[row], offsets[row + 1], points)
-        if fold:
-            count = _fold(points, count)
+        count = _decode(data, offsets[row], offsets[row + 1], fold, points)
         windows = max(count - n + 1, min(count, 1))
         grams[row] = windows
         for i in range(windows):

@@ -1,8 +1,8 @@
 """Character n-grams of UTF-8 text as 64-bit hashes, at memory speed.
 
-Three steps a document: decode UTF-8 to code points, fold what is only layout or typing, hash every window
-of n code points. Each step is a plain pass over a buffer that stays in cache, which LLVM turns into vector
-code; a rolling hash would be half as fast, since each step waits for the one before.
+Two steps a document: decode UTF-8 to code points, folding what is only layout or typing, then hash every window
+of n code points. The hash is a plain pass over a buffer that stays in cache, which LLVM turns into vector code;
+a rolling hash would be half as fast, since each step waits for the one before.
 
 Folding (on unless asked otherwise) makes equal what a reader sees as equal: white space, controls and
 zero-width characters go, full-width ASCII becomes ASCII, half-width kana becomes full-width, a voicing
@@ -133,63 +133,6 @@ def _two(word):
 
 
 @njit(cache=True, nogil=True)
-def _decode(data, start, stop, out):
-    """UTF-8 data[start:stop] -> code points in out; returns how many. Cut-off sequences pass byte by byte.
-
-    Indices are unsigned here and in _fold: numba guards each signed one against being negative, which costs half
-    the speed.
-    """
-    i = np.uint64(start)
-    stop = np.uint64(stop)
-    w = np.uint64(0)
-    leads = np.uint64(0x0000F0_0000F0)
-    three = np.uint64(0x0000E0_0000E0)
-    low = np.uint64(0xFFFF)
-    while i < stop:
-        # Japanese: six three-byte sequences at a time while all six lead bytes are 0xE_.
-        while i + _20 <= stop:
-            a, b, c = _word(data, i), _word(data, i + _6), _word(data, i + _12)
-            if (((a & leads) ^ three) | ((b & leads) ^ three) | ((c & leads) ^ three)) != _0:
-                break
-            a, b, c = _two(a), _two(b), _two(c)
-            out[w] = np.uint32(a & low)
-            out[w + _1] = np.uint32(a >> _24)
-            out[w + _2] = np.uint32(b & low)
-            out[w + _3] = np.uint32(b >> _24)
-            out[w + _4] = np.uint32(c & low)
-            out[w + _5] = np.uint32(c >> _24)
-            i += _18
-            w += _6
-        while i + _3 <= stop and (data[i] & 0xF0) == 0xE0:
-            out[w] = _three(data[i], data[i + _1], data[i + _2])
-            i += _3
-            w += _1
-        while i + _8 <= stop and (_word(data, i) & np.uint64(0x8080808080808080)) == _0:
-            for j in range(8):
-                out[w + np.uint64(j)] = np.uint32(data[i + np.uint64(j)])
-            i += _8
-            w += _8
-        if i >= stop:
-            break
-        lead = np.uint32(data[i])
-        if lead >= 0xE0 and lead < 0xF0 and i + _3 <= stop:
-            continue
-        if lead >= 0xC0 and lead < 0xE0 and i + _2 <= stop:
-            point = ((lead & np.uint32(0x1F)) << np.uint32(6)) | _low(data[i + _1])
-            i += _2
-        elif lead >= 0xF0 and i + _4 <= stop:
-            point = ((lead & np.uint32(0x07)) << np.uint32(18)) | (_low(data[i + _1]) << np.uint32(12))
-            point |= (_low(data[i + _2]) << np.uint32(6)) | _low(data[i + _3])
-            i += _4
-        else:
-            point = lead
-            i += _1
-        out[w] = point
-        w += _1
-    return w
-
-
-@njit(cache=True, nogil=True)
 def _fold_one(points, w, c):
     """Write folded c after points[:w]; returns the new w."""
     if c <= 0x3000:
@@ -214,29 +157,83 @@ def _fold_one(points, w, c):
 
 
 @njit(cache=True, nogil=True)
-def _fold(points, count):
-    """Fold points[:count] in place; returns how many are left. Eight that stay as they are move together."""
-    count = np.uint64(count)
+def _special(pair):
+    """Bit 16 and bit 40: whether the code point below it is one that folding may touch.
+
+    That is: below U+3001, from U+FEFF on, or a voicing mark. Adding 0x10000 - x carries into bit 16 where the
+    code point is x or more, for both at once.
+    """
+    visible = pair + np.uint64(0x00CFFF_00CFFF)  # U+3001 and up
+    past = pair + np.uint64(0x000101_000101)  # U+FEFF and up
+    marks = (pair + np.uint64(0x00CF67_00CF67)) & ~(pair + np.uint64(0x00CF65_00CF65))  # U+3099, U+309A
+    return (~visible | past | marks) & np.uint64(0x010000_010000)
+
+
+@njit(cache=True, nogil=True)
+def _store(points, w, c, fold):
+    """Write c, folded where asked, after points[:w]; returns the new w."""
+    if fold:
+        return _fold_one(points, w, c)
+    points[w] = c
+    return w + _1
+
+
+@njit(cache=True, nogil=True)
+def _decode(data, start, stop, fold, out):
+    """UTF-8 data[start:stop] -> code points in out, folded where asked; returns how many.
+
+    Cut-off sequences pass byte by byte. Indices are unsigned: numba guards each signed one against being
+    negative, which costs half the speed.
+    """
+    i = np.uint64(start)
+    stop = np.uint64(stop)
     w = np.uint64(0)
-    i = np.uint64(0)
-    while i < count:
-        stop = min(i + _8, count)
-        if i + _8 <= count:
-            special = np.uint32(0)
-            for j in range(8):
-                c = points[i + np.uint64(j)]
-                # Plain: between the ideographic space and the byte order mark, and no voicing mark.
-                special |= np.uint32(np.uint32(c - np.uint32(0x3001)) >= np.uint32(0xFEFF - 0x3001))
-                special |= np.uint32(np.uint32(c - np.uint32(VOICED)) <= np.uint32(1))
-            if special == 0:
-                for j in range(8):
-                    points[w + np.uint64(j)] = points[i + np.uint64(j)]
-                i = stop
-                w += _8
+    leads = np.uint64(0x0000F0_0000F0)
+    three = np.uint64(0x0000E0_0000E0)
+    low = np.uint64(0xFFFF)
+    while i < stop:
+        # Japanese: six three-byte sequences at a time while all six lead bytes are 0xE_.
+        while i + _20 <= stop:
+            a, b, c = _word(data, i), _word(data, i + _6), _word(data, i + _12)
+            if (((a & leads) ^ three) | ((b & leads) ^ three) | ((c & leads) ^ three)) != _0:
+                break
+            a, b, c = _two(a), _two(b), _two(c)
+            i += _18
+            if fold and (_special(a) | _special(b) | _special(c)) != _0:
+                for pair in (a, b, c):
+                    w = _fold_one(out, w, np.uint32(pair & low))
+                    w = _fold_one(out, w, np.uint32(pair >> _24))
                 continue
-        while i < stop:
-            w = _fold_one(points, w, points[i])
+            out[w] = np.uint32(a & low)
+            out[w + _1] = np.uint32(a >> _24)
+            out[w + _2] = np.uint32(b & low)
+            out[w + _3] = np.uint32(b >> _24)
+            out[w + _4] = np.uint32(c & low)
+            out[w + _5] = np.uint32(c >> _24)
+            w += _6
+        while i + _3 <= stop and (data[i] & 0xF0) == 0xE0:
+            w = _store(out, w, _three(data[i], data[i + _1], data[i + _2]), fold)
+            i += _3
+        while i + _8 <= stop and (_word(data, i) & np.uint64(0x8080808080808080)) == _0:
+            for j in range(8):
+                w = _store(out, w, np.uint32(data[i + np.uint64(j)]), fold)
+            i += _8
+        if i >= stop:
+            break
+        lead = np.uint32(data[i])
+        if lead >= 0xE0 and lead < 0xF0 and i + _3 <= stop:
+            continue
+        if lead >= 0xC0 and lead < 0xE0 and i + _2 <= stop:
+            point = ((lead & np.uint32(0x1F)) << np.uint32(6)) | _low(data[i + _1])
+            i += _2
+        elif lead >= 0xF0 and i + _4 <= stop:
+            point = ((lead & np.uint32(0x07)) << np.uint32(18)) | (_low(data[i + _1]) << np.uint32(12))
+            point |= (_low(data[i + _2]) << np.uint32(6)) | _low(data[i + _3])
+            i += _4
+        else:
+            point = lead
             i += _1
+        w = _store(out, w, point, fold)
     return w
 
 
@@ -284,9 +281,7 @@ def _hash(points, count, weights, finalizer, out):
 def _code_points(offsets, data, fold, out, out_offsets):
     for row in range(len(offsets) - 1):
         points = out[out_offsets[row] :]
-        count = _decode(data, offsets[row], offsets[row + 1], points)
-        if fold:
-            count = _fold(points, count)
+        count = _decode(data, offsets[row], offsets[row + 1], fold, points)
         out_offsets[row + 1] = out_offsets[row] + count
 
 
@@ -297,9 +292,7 @@ def _ngram_hashes(offsets, data, fold, weights, finalizer, out, out_offsets):
         longest = max(longest, offsets[row + 1] - offsets[row])
     points = np.empty(longest, np.uint32)
     for row in range(len(offsets) - 1):
-        count = _decode(data, offsets[row], offsets[row + 1], points)
-        if fold:
-            count = _fold(points, count)
+        count = _decode(data, offsets[row], offsets[row + 1], fold, points)
         windows = _hash(points, count, weights, finalizer, out[out_offsets[row] :])
         out_offsets[row + 1] = out_offsets[row] + windows
 
