@@ -32,6 +32,8 @@ def main() -> None:
     verbose = any(word in ("-v", "--verbose") for word in sys.argv[1:])
     try:
         code = app(standalone_mode=False)
+        if code == 130:  # how typer answers Ctrl-C
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except JacorpusError as error:
         if verbose:

@@ -49,6 +49,7 @@ def assemble(
         "dedup": _dedup(found),
         "written": dict(sorted(sums.items())),
         "removed": len(run.removed),
+        "unprotected": unprotected(run),
         "columns": {name: str(kind) for name, kind in run.pipeline.columns().items()},
         "signals": [
             {**_listed(f"signals/part-{i:05d}.arrow", store.done(part.signals_key), "signals.arrow"), **_origin(part)}
@@ -129,6 +130,19 @@ def _by_domain(fates: list[dict[str, Any]], domains: list[str]) -> dict[str, dic
         found[row["domain"]][row["state"]] += row["documents"]
         if row["state"] == "kept":
             found[row["domain"]]["kept_bytes"] += row["bytes"]
+    return found
+
+
+def unprotected(run: "Run") -> dict[str, dict[str, Any]]:
+    """Per benchmark: items that decontamination can't look for (too short), with a few of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for step in run.pipeline.steps:
+        listed = getattr(step.stage, "unprotected", None)
+        for one in listed() if callable(listed) else ():
+            entry = found.setdefault(one.benchmark, {"items": 0, "such_as": []})
+            entry["items"] += 1
+            if len(entry["such_as"]) < 5:
+                entry["such_as"].append(one.id)
     return found
 
 

@@ -20,6 +20,7 @@ Legend: N documents, P paragraphs, F frequent hashes.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -119,6 +120,10 @@ class Paragraphs:
             for percentile in _PERCENTILES:
                 columns |= {f"frequency_{percentile:02}": pa.int32(), f"copies_{percentile:02}": pa.float64()}
         return columns
+
+    def rules(self) -> list[dict[str, Any]]:
+        """A document that is cut away whole is dropped."""
+        return [{"signal": "cut_ratio", "below": 1.0, "reason": "all_frequent"}]
 
     def measure(self, signatures: pa.Table, frequent: pa.Table) -> dict[str, Column]:
         firsts, hashes = _lists(signatures, "hash")

@@ -1,0 +1,137 @@
+"""The command line as users meet it: results on stdout, one paragraph on stderr, the documented exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.small import run_small, write_corpus
+
+JACORPUS = str(Path(sys.executable).parent / "jacorpus")
+RECIPE = """
+[[source]]
+use = "sources.jsonl"
+domain = "web"
+paths = ["in/*.jsonl"]
+[[stage]]
+use = "signals.text"
+[[stage]]
+use = "rules.bounds"
+rules = [{ signal = "text.chars", min = 100, reason = "short" }]
+[[stage]]
+use = "dedup.minhash"
+"""
+
+
+def _run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([JACORPUS, *words], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("cli")
+    write_corpus(where / "in")
+    (where / "r.toml").write_text(RECIPE, "utf-8")
+    run_small(where / "in", where / "out")
+    return where
+
+
+def test_run_prints_json_and_nothing_else(folder: Path) -> None:
+    answer = _run("corpus", "run", "r.toml", "--out", "fresh", "--engine", "inline", "--json", cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["counts"]["read"] == 73
+    assert answer.stderr == ""
+    assert (folder / "fresh" / "report.html").stat().st_size > 10_000
+
+
+def test_questions_answer_in_json(folder: Path) -> None:
+    asked = [
+        ("validate", "out"),
+        ("what-if", "out", "--set", "text.chars=300"),
+        ("explain", "out", "https://example.jp/5"),
+        ("stats", "out"),
+        ("diff", "out", "out"),
+    ]
+    for words in asked:
+        answer = _run("corpus", *words, "--json", cwd=folder)
+        assert answer.returncode == 0, answer.stderr
+        json.loads(answer.stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("corpus", "run", "none.toml"), 2, "no recipe at none.toml"),
+        (("corpus", "run", "r.toml", "--set", "sead=1"), 2, "did you mean `seed`"),
+        (("corpus", "run", "r.toml", "--engine", "rey"), 2, "did you mean `ray`"),
+        (("corpus", "validate", "nowhere"), 1, "is it the output folder"),
+        (("corpus", "explain", "out", "https://example.jp/x"), 1, "never read"),
+        (("corpus", "what-if", "out", "--set", "text.chars=many"), 2, "text.chars=200"),
+        (("corpus", "export", "csv", "out", "to"), 2, "known: jsonl.zst, parquet"),
+        (("corpus", "runn", "r.toml"), 2, "run"),
+        (("recipe", "new", "r.toml"), 1, "--force"),
+        (("corpus", "remove", "out", "https://example.jp/x"), 1, "nothing was removed"),
+    ],
+)
+def test_errors_are_one_paragraph(folder: Path, words: tuple[str, ...], code: int, message: str) -> None:
+    answer = _run(*words, cwd=folder)
+    assert answer.returncode == code, answer.stderr
+    assert message in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_a_failed_check_exits_with_3(folder: Path, tmp_path: Path) -> None:
+    run_small(folder / "in", tmp_path / "out")
+    next((tmp_path / "out" / "audit").glob("*.arrow")).unlink()
+    answer = _run("corpus", "validate", str(tmp_path / "out"))
+    assert answer.returncode in (1, 3)
+
+
+def test_ctrl_c_keeps_what_is_finished(folder: Path, tmp_path: Path) -> None:
+    command = [JACORPUS, "corpus", "run", "r.toml", "--out", str(tmp_path / "out"), "--set", "task_bytes=2000"]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not list((tmp_path / "out" / "work" / "done").glob("*.json")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode in (130, 0)
+    if process.returncode == 130:
+        assert "interrupted" in said
+    assert list((tmp_path / "out" / "work" / "done").glob("*.json"))
+    assert (
+        _run(
+            "corpus", "run", "r.toml", "--out", str(tmp_path / "out"), "--set", "task_bytes=2000", cwd=folder
+        ).returncode
+        == 0
+    )
+
+
+def test_schema_and_doctor(tmp_path: Path) -> None:
+    schema = json.loads(_run("recipe", "schema").stdout)
+    uses = [b["properties"]["use"].get("const") for b in schema["properties"]["stage"]["items"]["anyOf"]]
+    assert "dedup.minhash" in uses
+    findings = json.loads(_run("doctor", "--json").stdout)
+    assert {f["name"] for f in findings} >= {"python", "dependencies", "names"}
+
+
+def test_a_new_recipe_is_a_good_recipe(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "data")
+    answer = _run("recipe", "new", "mine.toml", "--source", "jsonl", "--path", "data/*.jsonl", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    checked = _run("recipe", "check", "mine.toml", "--json", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stderr
+    assert len(json.loads(checked.stdout)["files"]) == 3
+
+
+def test_help_names_every_verb() -> None:
+    said = _run("corpus", "--help").stdout
+    for verb in ("run", "validate", "stats", "what-if", "explain", "diff", "export", "remove", "report"):
+        assert verb in said
+    assert os.linesep in said
