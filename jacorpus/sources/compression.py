@@ -88,7 +88,7 @@ def pieces(handle: IO[bytes], kind: Kind) -> Iterator[bytes]:
     if kind == "plain":
         yield from iter(lambda: handle.read(_PIECE), b"")
         return
-    feed, pending, start, given, read, step = b"", None, 0, 0, 0, 1 << 12
+    feed, pending, start, given, read, step = b"", None, 0, 0, 0, 1 << 8
     failures = errors()
     while True:
         feed = feed or handle.read(step)

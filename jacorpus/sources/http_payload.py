@@ -13,6 +13,7 @@ from jacorpus.sources import compression
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
 _PAGE = re.compile(rb"<\s*(?:!doctype|html|head|body|title|meta|div|p|table|\?xml|!--)\b|<!--|<\?xml", re.I)
+_FOLDED = re.compile(r"\r?\n[ \t]+")
 _STEP = 1 << 16
 
 
@@ -53,19 +54,14 @@ def parse(block: bytes, limit: int) -> Response:
 
 def header_fields(head: bytes) -> dict[str, str]:
     """Names in lower case -> values (the first of a repeated name) after the first line; UTF-8, else Latin-1."""
+    text = _text(head)
+    if "\n " in text or "\n\t" in text:  # an old way to go on with a value in the next line
+        text = _FOLDED.sub(" ", text)
     fields: dict[str, str] = {}
-    name = ""
-    for line in _text(head).split("\n")[1:]:
-        key, colon, value = line.partition(":")
-        if line[:1] in (" ", "\t"):  # an old way to go on with a value
-            if name:
-                fields[name] += " " + line.strip()
-            continue
-        name = key.strip().lower() if colon else ""
-        if name in fields:
-            name = ""
-        elif name:
-            fields[name] = value.strip()
+    for line in text.split("\n")[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            fields.setdefault(name.strip().lower(), value.strip())
     return fields
 
 

@@ -70,7 +70,8 @@ class Jsonl:
         if not _is_utf8(lines.texts):
             decided = np.zeros_like(decided)
         fields = _rest_fields(lines.rest, lines.rest_offsets, decided, self.url, self.timestamp)
-        fast = text_records(lines.texts.filter(pa.array(decided)), lines.starts[decided] + offset, fields)
+        texts = lines.texts if decided.all() else lines.texts.filter(pa.array(decided))
+        fast = text_records(texts, lines.starts[decided] + offset, fields)
         slow = Gathered(lost=list(block.lost), read_bytes=block.read_bytes)
         for i in np.flatnonzero(~decided):
             start = int(lines.starts[i])
