@@ -29,6 +29,9 @@ META_BYTES = 65_536
 DETECT_BYTES = 32_768
 """How much of the bytes over ASCII a detector or a comparison sees."""
 
+GUESS_BYTES = 12_288
+"""How much of that the detector sees: it is slow on Korean and Cyrillic."""
+
 MARGIN = 0.15
 """By how much less damage an undeclared charset has to do to overrule a declared one."""
 
@@ -84,6 +87,8 @@ def decode(
         return wide
     if (controls := _control_share(body)) > budget:
         return Undecoded("over_budget", f"{controls:.0%} of the first bytes are control characters: this is no text")
+    if http_charset and charset_of(http_charset) == "utf-8" and (text := _sound_utf8(body)) is not None:
+        return Decoded(text, "utf-8", "http", 0, False)
     labels = list(_declared(body, http_charset, html))
     declared = [(charset, how) for label, how in labels if (charset := charset_of(label))]
     if body.isascii():
@@ -181,6 +186,15 @@ def _seven_bit(body: bytes, declared: list[tuple[str, How]]) -> Decoded:
     return Decoded(body.decode("ascii"), "ascii", "detector", 0, False)
 
 
+def _sound_utf8(body: bytes) -> str | None:
+    """The text where the header's word is as good as it gets: UTF-8 without error and not all ASCII."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if text.isascii() else text
+
+
 def _may_be_utf8(body: bytes) -> bool:
     """Do the first bytes over ASCII have more sequences than errors? Decoding errors by the thousand is slow."""
     high = body.translate(None, _ASCII)[:8192]
@@ -203,7 +217,7 @@ def _best(body: bytes, declared: list[tuple[str, How]]) -> Decoded:
     from resiliparse.parse.encoding import detect_encoding
 
     dense = _dense(body)
-    guess = charset_of(detect_encoding(dense, max_len=len(dense), html5_compatible=False) or "")
+    guess = charset_of(detect_encoding(dense[:GUESS_BYTES], max_len=GUESS_BYTES, html5_compatible=False) or "")
     for charset, how in declared:
         if charset == guess:
             text, replacements, truncated = decode_as(body, charset)

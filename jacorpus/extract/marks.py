@@ -21,9 +21,9 @@ OPEN_LETTER, CLOSE_LETTER = "\ua6f4", "\ua6f5"  # the same where control charact
 _JA = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uffef"
 _BREAK = re.compile(f"\n(?:(?<=[{_JA}]\n)|(?=[ \t\u3000]*[{_JA}]))")
 _ALONE = re.compile(f">[ \t\n]*[{_JA}](?=[ \t\n]*<)")
-_LINK = re.compile(r"<[aA](?=[\s>])[^>]*>\s*</[aA]>")
 _LINK = re.compile(r"(<[aA](?=[\s>])[^>]*>)")
 _MARKS = (OPEN, CLOSE, LINE, KEEP, OPEN_LETTER, CLOSE_LETTER, HARD_LINE, HARD_SPACE)
+_LINK = re.compile(r"(<[aA](?=\s)[^>]*>)")
 _LEFT = re.compile("[\x01\x02\ua6f2-\ua6f7]")
 
 _JOINED = re.compile(f"{LINE} (?<=[{_JA}]{LINE} )(?=[{_JA}])")  # begins with what is searched fastest

@@ -1,5 +1,7 @@
 """What the fast extractor keeps and what it leaves out."""
 
+import math
+
 import pytest
 
 from jacorpus.extract.fast import Fast, extract
@@ -56,6 +58,22 @@ def test_link_ratio() -> None:
     found = extract(ARTICLE.format('<p>町の<a href="x">案内</a>を読み、坂を上る。</p>'))
     assert found.text == "町の案内を読み、坂を上る。"
     assert found.link_ratio == pytest.approx(2 / 13)
+
+
+def test_links_need_not_be_measured() -> None:
+    html = ARTICLE.format('<p>町の<a href="x">案内</a>を読む。</p>')
+    assert extract(html, links=False).text == extract(html).text
+    assert math.isnan(extract(html, links=False).link_ratio)
+
+
+@pytest.mark.parametrize(
+    "around",
+    ["<p>塩。</p>{}", "塩の話{}", "{}<p>塩。</p>", "<p>塩。</p>{}<ul><li>x"],
+)
+def test_lists_near_the_root_beside_prose_stay(around: str) -> None:
+    html = "<body>" + around.format("<ul><li>米を洗う<ul><li>三度</ul></ul>") + "</body>"
+    assert "米を洗う" in extract(html).text
+    assert "三度" in extract(html).text
 
 
 def test_broken_html() -> None:
