@@ -4,8 +4,8 @@ The corpus: 5.4 kB pieces of public-domain Japanese works, of which about a fift
 tenth an equal one, shuffled. Rows are MB of UTF-8 text a CPU second of one process: ``Arrow -> labels`` signs
 texts in memory, writes the signatures, joins and clusters them; file to file adds reading, decoding and writing.
 
-A rival is a program benchmarks/rivals/dedup_NAME.py that takes a JSONL file and prints one line of JSON
-({"cpu_s", "removed", "version"}); RIVALS says which interpreter runs it and on how many MB.
+A rival is a program ``benchmarks/rivals/dedup_NAME.py IN.jsonl OUT.jsonl`` that prints one line of JSON
+({"cpu_s", "removed", "versions"}); RIVALS says which interpreter runs it and on how many MB.
 """
 
 import io
@@ -35,6 +35,7 @@ from jacorpus.stage import Dedup, SignaturePart
 PIECE_CHARS = 1800
 BASE, NEAR, EQUAL = 12_600, 3_500, 1_800
 BATCH = 1000
+CORPUS_MB = 95.4
 
 
 @dataclass(frozen=True)
@@ -49,24 +50,25 @@ class Rival:
 RIVALS = (Rival("datasketch", sys.executable, 5),)
 
 
-def corpus() -> list[str]:
-    """BASE pieces, NEAR of them edited and EQUAL repeated, in a fixed random order."""
+def corpus(share: float = 1.0) -> list[str]:
+    """BASE pieces, NEAR of them edited and EQUAL repeated, in a fixed random order; or a share of each."""
+    base_count, near_count, equal_count = (round(count * share) for count in (BASE, NEAR, EQUAL))
     draw = random.Random(7)
     pieces: list[str] = []
     with (DATA / "ja/aozora.jsonl.zst").open("rb") as file:
         for line in io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file)):
             text = orjson.loads(line)["text"]
             pieces += [text[i : i + PIECE_CHARS] for i in range(0, len(text) - PIECE_CHARS, PIECE_CHARS)]
-            if len(pieces) > 3 * BASE:
+            if len(pieces) > 3 * base_count:
                 break
-    base = draw.sample(pieces, BASE)
+    base = draw.sample(pieces, base_count)
     near = []
-    for text in draw.sample(base, NEAR):
+    for text in draw.sample(base, near_count):
         for _ in range(draw.randint(1, 5)):
             at = draw.randrange(len(text) - 10)
             text = text[:at] + "改めた" + text[at + draw.randint(0, 10) :]
         near.append(text)
-    made = base + near + draw.sample(base, EQUAL)
+    made = base + near + draw.sample(base, equal_count)
     draw.shuffle(made)
     return made
 
@@ -155,23 +157,25 @@ def our_rows(texts: list[str], folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def rival_row(rival: Rival, texts: list[str], folder: Path) -> dict[str, Any]:
-    """One rival on the first rival.mb of the corpus, with what ours removes there."""
-    part, size = [], 0
-    for text in texts:
-        part.append(text)
-        size += len(text.encode())
-        if size > rival.mb * 1e6:
-            break
+def rival_row(rival: Rival, folder: Path) -> dict[str, Any]:
+    """One rival on a corpus of rival.mb, with what ours removes there."""
+    texts = corpus(rival.mb / CORPUS_MB)
+    size = sum(len(text.encode()) for text in texts)
     path = folder / "rival.jsonl"
-    path.write_bytes(b"".join(orjson.dumps({"id": i, "text": text}) + b"\n" for i, text in enumerate(part)))
+    path.write_bytes(b"".join(orjson.dumps({"id": i, "text": text}) + b"\n" for i, text in enumerate(texts)))
     script = ROOT / "benchmarks" / "rivals" / f"dedup_{rival.name}.py"
-    run = subprocess.run([rival.interpreter, str(script), str(path)], capture_output=True, text=True, check=True)
+    command = [rival.interpreter, str(script), str(path), str(folder / "rival-out.jsonl")]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     said = json.loads(run.stdout.splitlines()[-1])
-    ours = len(labels(Minhash(), batched(part), folder))
-    row = {"who": rival.name, "what": "texts -> labels", "mb": round(size / 1e6, 1), "cpu_s": round(said["cpu_s"], 3)}
-    row |= {"mb_per_s": round(size / 1e6 / said["cpu_s"], 3), "documents_per_s": round(len(part) / said["cpu_s"], 1)}
-    row |= {"removed": said["removed"], "removed_by_ours": ours, "version": said["version"]}
+    ours = len(labels(Minhash(), batched(texts), folder))
+    row = {"who": rival.name, "what": "JSONL -> JSONL", "mb": round(size / 1e6, 1), "cpu_s": round(said["cpu_s"], 3)}
+    row |= {"mb_per_s": round(size / 1e6 / said["cpu_s"], 3), "documents_per_s": round(len(texts) / said["cpu_s"], 1)}
+    row |= {
+        "removed": said["removed"],
+        "removed_by_ours": ours,
+        "planted": len(texts) - round(BASE * rival.mb / CORPUS_MB),
+        "versions": said["versions"],
+    }
     print(row)
     return row
 
@@ -181,7 +185,7 @@ def main() -> None:
     texts = corpus()
     with tempfile.TemporaryDirectory() as folder:
         rows = our_rows(texts, Path(folder))
-        rows += [rival_row(rival, texts, Path(folder)) for rival in RIVALS]
+        rows += [rival_row(rival, Path(folder)) for rival in RIVALS]
     libraries = ["numpy", "numba", "pyarrow", "orjson", "datasketch"]
     print(save("dedup", rows, libraries))
 
