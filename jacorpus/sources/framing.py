@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from jacorpus.errors import InputError
 from jacorpus.sources import compression
 from jacorpus.sources.compression import Corrupt, Damaged, Kind, Truncated
 from jacorpus.sources.jsonl import too_long
@@ -127,8 +126,6 @@ class Archive:
         self.at = 0  # offset up to which the file has been dealt with
 
     def _set_kind(self, kind: Kind) -> None:
-        if kind in ("bz2", "xz"):
-            raise InputError(f"a web archive is plain, gzip or zstd; this one is {kind}: unpack it first")
         self._kind = kind
         self._dictionary = self._read_dictionary() if kind == "zst" else None
         self._magic = _GZIP if kind == "gz" else _ZSTD
@@ -143,6 +140,11 @@ class Archive:
 
     def records(self, span: Span) -> Iterator[Framed | Lost | Empty]:
         """Everything that starts in the span, and the damage after it."""
+        if self._kind in ("bz2", "xz"):
+            if span.start == 0:
+                detail = f"a web archive is plain, gzip or zstd; this one is {self._kind}: unpack it first"
+                yield Lost(0, "compression", detail, self._size)
+            return
         self.at = self._next_start(span.start) if span.start else 0
         read = self._plain_records if self._kind == "plain" else self._member_records
         while self.at < self._size and (self.at < span.stop or not self._is_start(self.at)):

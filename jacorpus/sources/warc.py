@@ -45,7 +45,7 @@ class Warc:
 
     max_record_bytes: a longer record, or a page that is longer once its content encoding is undone, is Lost
     with ``too_long``. Other reasons: ``truncated``, ``corrupt`` (a damaged member; the range up to the next
-    record is one Lost), ``header``, ``http_header``, ``content_encoding``.
+    record is one Lost), ``header``, ``http_header``, ``content_encoding``, ``compression`` (bzip2 or xz).
     """
 
     max_record_bytes: int = 64 << 20

@@ -1,9 +1,9 @@
 """Wikipedia dumps: pages-articles XML, plain or bzip2 (multistream too), gzip, zstd, xz; any language.
 
 A record is a page of the main namespace that is no redirect; its position is the page id. Redirects and pages
-of other namespaces or formats are skipped and counted. Pages are found by their tags and parsed one by one,
-so a page that is no valid XML is Lost alone (``xml``). Where a compressed stream is damaged the loss has
-the position -1 - (offset of the stream), and reading goes on at the next bzip2 stream.
+of other namespaces or formats are skipped and counted. Pages are found by their tags and parsed one by one, so
+a page that is no valid XML (``xml``) or too deeply nested (``wikitext``) is Lost alone. Where a compressed
+stream is damaged the loss has the position -1 - (offset of the stream); reading goes on at the next bzip2 stream.
 """
 
 import re
@@ -246,6 +246,8 @@ def _page_id(page: bytes) -> int:
 
 def _add_page(rows: Gathered, page: bytes, dump: _Dump) -> None:
     """One record, loss or count for one page."""
+    from mwparserfromhell.parser import ParserError
+
     try:
         element = ElementTree.fromstring(page)
         position = int(element.findtext("id") or "")
@@ -261,7 +263,12 @@ def _add_page(rows: Gathered, page: bytes, dump: _Dump) -> None:
         rows.skip("model")
     else:
         url = dump.root + quote(title.replace(" ", "_"), safe="/:(),") if dump.root else None
-        text = wikitext.plain(revision.findtext("text") or "", dump.media)
+        try:
+            text = wikitext.plain(revision.findtext("text") or "", dump.media)
+        except (RecursionError, ParserError) as error:
+            detail = f"mwparserfromhell can't parse the page: {error or type(error).__name__}"
+            rows.lost.append(Lost(position, "wikitext", detail, len(page), url))
+            return
         seconds = parse_timestamp(revision.findtext("timestamp"))
         rows.add(position, text=text, url=url, timestamp=seconds, meta=_meta(title))
 

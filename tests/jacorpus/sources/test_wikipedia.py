@@ -120,3 +120,13 @@ def test_the_dump_may_lack_a_head(tmp_path: Path):
 def _file(folder: Path, text: str) -> tuple[str, str, int]:
     file = put(folder, "dump", text.encode())
     return file.uri, file.name, file.size
+
+
+def test_a_page_too_deeply_nested_costs_that_page(tmp_path: Path):
+    deep = "[[a|" * 3000 + "]]" * 3000
+    chunk = read_all(Wikipedia(), put(tmp_path, "dump", (page(1, "前") + page(2, deep) + page(3, "後")).encode()))
+    texts = dict(
+        zip(chunk.records.column("position").to_pylist(), chunk.records.column("text").to_pylist(), strict=True)
+    )
+    assert (texts[1], texts[3]) == ("前", "後")
+    assert 2 in texts or [(lost.position, lost.reason) for lost in chunk.lost] == [(2, "wikitext")]
