@@ -188,11 +188,6 @@ def _check_extraction(recipe: Recipe, pipeline: Pipeline) -> None:
             raise RecipeError(f"`{step.use}` must come before {before[0].use}: other stages need text")
 
 
-def needs_extraction(source: SourceSpec) -> bool:
-    """Whether a source yields pages (bodies) that an extract stage has to turn into text."""
-    return bool(getattr(type(source.stage), "yields_bodies", False))
-
-
 @dataclass(frozen=True)
 class MeasureTask:
     """One span of one file through all measuring steps. key: see jacorpus/keys.py."""
