@@ -73,7 +73,7 @@ class Detect:
     keep: tuple[str, ...] = ()
     model: str = ""
     second_model: str = ""
-    head_chars: int = 2000
+    head_chars: int = 600
     phase: ClassVar[Literal["measure"]] = "measure"
     label: ClassVar[str] = "language"
 
