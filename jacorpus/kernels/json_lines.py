@@ -83,19 +83,36 @@ def _put_word(out, o, data, p):
 
 
 @njit(cache=True, nogil=True)
-def _is_plain(word):
-    """Whether none of the eight bytes is a quote, a backslash or a control character (Mycroft's zero byte test)."""
+def _plain_bytes(word):
+    """How many of the eight bytes stand before the first quote, backslash or control character; 8: all.
+
+    Mycroft's test for a zero byte flags the highest bit of such a byte; what it flags wrongly stands after one.
+    """
     quote, backslash = word ^ _QUOTES, word ^ _BACKSLASHES
     found = ((quote - _ONES) & ~quote) | ((backslash - _ONES) & ~backslash) | ((word - _SPACES) & ~word)
-    return found & _HIGH == np.uint64(0)
+    found &= _HIGH
+    if found == np.uint64(0):
+        return _WORD
+    below = ((found & (~found + _1)) - _1) & _ONES  # a one in each byte up to the first flagged
+    return np.int64((below * _ONES) >> _B56) - 1
+
+
+@njit(cache=True, nogil=True)
+def _put_word(out, o, data, p):
+    """Copy eight bytes; places are unsigned."""
+    out[o], out[o + _1], out[o + _2], out[o + _3] = data[p], data[p + _1], data[p + _2], data[p + _3]
+    out[o + _4], out[o + _5], out[o + _6], out[o + _7] = data[p + _4], data[p + _5], data[p + _6], data[p + _7]
 
 
 @njit(cache=True, nogil=True)
 def _skip_string(data, p, stop):
     """The place after the closing quote of the string whose content begins at p; -1 where it is none."""
     while p < stop:
-        while p + _WORD <= stop and _is_plain(_word(data, np.uint64(p))):
-            p += _WORD
+        while p + _WORD <= stop:
+            plain = _plain_bytes(_word(data, np.uint64(p)))
+            p += plain
+            if plain < _WORD:
+                break
         if p >= stop:
             return -1
         c = data[p]
@@ -202,10 +219,13 @@ def _put_escape(data, p, stop, out, o):
 def _put_string(data, p, stop, out, o):
     """Unescape the string whose content begins at p into out; (place after its closing quote or -1, end in out)."""
     while True:
-        while p + _WORD <= stop and _is_plain(_word(data, np.uint64(p))):
+        plain = _WORD
+        while plain == _WORD and p + _WORD <= stop:
+            # All eight are copied, what is no text is written over: out never gets ahead of data.
+            plain = _plain_bytes(_word(data, np.uint64(p)))
             _put_word(out, np.uint64(o), data, np.uint64(p))
-            p += _WORD
-            o += _WORD
+            p += plain
+            o += plain
         while p < stop:
             c = data[p]
             if c == _QUOTE:

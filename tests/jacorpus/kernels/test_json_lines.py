@@ -63,7 +63,7 @@ fragments = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(fragments, max_size=14).map(b"".join))
 @example(b'{"text":"x"}')
 @example(b'{"text":"x"}\n\n{"text":"')
