@@ -58,10 +58,12 @@ def keys_between(
     low, high = np.uint64(max(first, 1)), np.uint64(last)
     found: list[list[np.ndarray]] = [[np.zeros(0, np.uint64) for _ in range(2 + len(more))]]
     for row, batch in batches:
-        keys = batch.column(column).to_numpy()
-        inside = np.flatnonzero((keys >= low) & (keys <= high))
-        others = (batch.column(name).to_numpy()[inside] for name in more)
-        found.append([keys[inside], (inside + row).astype(np.uint64), *others])
+        values = [batch.column(name).to_numpy() for name in (column, *more)]
+        inside = (values[0] >= low) & (values[0] <= high)
+        rows = np.arange(row, row + len(batch), dtype=np.uint64)
+        if not inside.all():  # most corpora are one partition: nothing to take out, nothing to copy
+            rows, *values = (each[inside] for each in (rows, *values))
+        found.append([values[0], rows, *values[1:]])
     keys, rows, *rest = (np.concatenate(values) for values in zip(*found, strict=True))
     return keys, rows, rest
 
