@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jacorpus import inflight
 from jacorpus.extract.charset import Undecoded, decode
@@ -36,7 +37,6 @@ COLUMNS: Mapping[str, pa.DataType] = {
 
 _HTML = ("text/html", "application/xhtml+xml")
 _PLAIN = ("text/plain",)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKUP = re.compile(rb"<(?:!doctype|html|head|body|title|meta|div|p|table|script|a)\b|<\?xml|<!--", re.I)
 
 
@@ -114,7 +114,10 @@ def _page(
         return "timeout", f"extraction took over {limits.seconds:g} CPU seconds for {len(body)} bytes"
     except Exception as error:  # one page's fault in a library is that page's failure
         return "error", f"{type(error).__name__}: {error}"[:200]
-    if _SURROGATE.search(extracted.text) or _SURROGATE.search(extracted.title):
+    try:
+        extracted.text.encode()
+        extracted.title.encode()
+    except UnicodeEncodeError:
         extracted = replace(extracted, text=_well_formed(extracted.text), title=_well_formed(extracted.title))
     return _Page(extracted, decoded.charset, decoded.how, decoded.replacements, decoded.truncated_tail)
 
@@ -166,12 +169,12 @@ def _documents(batch: pa.RecordBatch, texts: pa.Array, pages: dict[int, _Page]) 
 
 def _columns(batch: pa.RecordBatch, pages: dict[int, _Page]) -> dict[str, Any]:
     rows = [pages.get(row) for row in range(batch.num_rows)]
-    sizes = [len(body) if (body := value.as_buffer()) is not None else 0 for value in batch["body"]]
+    sizes = pc.fill_null(pc.binary_length(batch["body"]), 0)
     return {
         "charset": pa.array([page and page.charset for page in rows], pa.string()),
         "charset_how": pa.array([page and page.how for page in rows], pa.string()),
         "replacements": np.array([page.replacements if page else 0 for page in rows], np.int32),
         "truncated_tail": np.array([page.truncated_tail if page else 0 for page in rows], np.int32),
-        "html_bytes": np.array(sizes, np.int64),
+        "html_bytes": sizes.to_numpy(zero_copy_only=False),
         "link_ratio": np.array([page.extracted.link_ratio if page else np.nan for page in rows], np.float64),
     }
