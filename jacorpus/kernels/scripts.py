@@ -87,11 +87,11 @@ def char_kind(char: str) -> int:
 def _kind_table() -> np.ndarray:
     """uint8 [0x110000]: the kind of each code point."""
     table = np.zeros(0x110000, np.uint8)
-    for first, last in ((0, 0xD7FF), (0xE000, 0x1FFFF), (0x20000, 0x323AF)):
-        if first == 0x20000:  # no national set holds supplementary ideographs
-            table[first : last + 1] = HAN
-        else:
-            table[first : last + 1] = [char_kind(chr(point)) for point in range(first, last + 1)]
+    table[0x20000 : 0x323AF + 1] = HAN  # no national set holds supplementary ideographs
+    for first, last in _HANGUL_SPANS:
+        table[first : last + 1] = HANGUL
+    for start, stop in ((0, 0xAC00), (0xD7A4, 0xD800), (0xE000, 0x20000)):
+        table[start:stop] = [char_kind(chr(point)) for point in range(start, stop)]
     return table
 
 

@@ -42,3 +42,9 @@ def test_equals_unicodedata(texts, hard):
     for form in ("NFC", "NFKC"):
         expected = [normal_form_naive(text or "", form) for text in texts + hard]
         assert normal_form(pa.array(texts + hard, pa.string()), form).to_pylist() == expected
+
+
+def test_every_decomposition_composes_again():
+    apart = [unicodedata.normalize("NFD", char) for char in EVERY if unicodedata.decomposition(char)]
+    for form in ("NFC", "NFKC"):
+        assert normal_form(pa.array(apart), form).to_pylist() == [normal_form_naive(text, form) for text in apart]

@@ -55,3 +55,10 @@ def test_empty():
 def test_kinds(char, kind):
     assert char_kind(char) == kind
     assert script_counts(pa.array([char]))[0].nonzero()[0].tolist() == [kind]
+
+
+def test_every_code_point_has_its_kind():
+    points = [*range(0xD800), *range(0xE000, 0x20100), 0x323AF, 0x323B0, 0xE0001, 0x10FFFF]
+    counts = script_counts(pa.array([chr(point) for point in points]))
+    assert (counts.sum(axis=1) == 1).all()
+    assert counts.argmax(axis=1).tolist() == [char_kind(chr(point)) for point in points]
