@@ -24,7 +24,7 @@ def demo(
 
     recipe = load_recipe(Path(jacorpus.recipes.__file__).parent / "sample" / "recipe.toml")
     if not quiet:
-        console.notes.print("jacorpus demo: the first run on a machine also compiles its kernels, about a minute")
+        console.notes.print("jacorpus demo: the first run on a machine also compiles its kernels, about half a minute")
     manifest = run_loaded(recipe, out, workers, "local", quiet)
     print_summary(manifest, out)
     console.result.print(

@@ -219,6 +219,19 @@ def _raw_bytes(records: pa.RecordBatch) -> np.ndarray:
     return (pc.add(*sizes)).to_numpy(zero_copy_only=False)
 
 
+def compile_step(step: Step) -> None:
+    """Use a step once on one short text, so that its kernels are compiled and on disk for every worker."""
+    text = "日本語の文章です。ｶﾞﾗｽ、Python 3.11 と電話 03-1234-5678。\n" * 3
+    columns = {"id": pa.array([bytes(16)], ID), "text": pa.array([text], pa.large_string()), "domain": pa.array(["d"])}
+    batch = as_batch(columns, DOCUMENT, 1)
+    if step.kind in ("transform", "write"):
+        step.stage.apply(batch)
+    elif step.kind == "signal":
+        step.stage.measure(batch)
+    else:
+        step.stage.sign(batch)
+
+
 def run_steps(task: MeasureTask, pages: pa.RecordBatch, careful: bool) -> Iterator[Measured]:
     """All measuring steps over a chunk; document by document where a worker died on this task before."""
     if not careful:

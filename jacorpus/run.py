@@ -52,6 +52,7 @@ class Run:
         lock = self.store.lock()
         try:
             self.store.clear_scratch()
+            self._compile(parts)
             self._run_measures(parts)
             found = cluster(self, parts)
             decisions = decide_all(self, parts, found)
@@ -117,6 +118,15 @@ class Run:
     def note(self, kind: str, tasks: int, reused: int, wall: float, size: int) -> None:
         seconds = round(time.monotonic() - wall, 3)
         self.phases.append({"kind": kind, "tasks": tasks, "reused": reused, "wall_s": seconds, "bytes": size})
+
+    def _compile(self, parts: list[Part]) -> None:
+        """Kernels compile on their first use. Spread that over the workers, or each would do all of it."""
+        if self.engine.workers < 2 or not pending([part.task for part in parts], self.store)[0]:
+            return
+        steps = [step for step in self.pipeline.steps if not step.use.startswith("extract.")]
+        tasks = [Task("compile", key_of(["compile", step.key()]), step, step.label) for step in steps]
+        self.watcher.phase("compile", len(tasks), 0, 0)
+        self.engine.run(tasks, self.store, self.watcher.event)
 
     def _run_measures(self, parts: list[Part]) -> None:
         if self.recipe.limit:

@@ -52,6 +52,9 @@ def execute(attempt: Attempt, store: Store, progress: Callable[[int], None]) -> 
     from jacorpus import cluster, measure, write
 
     task = attempt.task
+    if task.kind == "compile":
+        measure.compile_step(task.payload)
+        return {}
     with store.writing(task.key) as folder:
         if task.kind == "measure":
             payload = replace(task.payload, excluded=attempt.excluded)
