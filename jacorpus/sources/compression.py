@@ -11,7 +11,7 @@ from typing import IO, Any, Literal
 
 Kind = Literal["plain", "gz", "zst", "bz2", "xz"]
 
-_FEED = 1 << 18  # compressed bytes given to a decoder at once
+_FEED = 1 << 16  # compressed bytes given to a decoder at once
 _PIECE = 4 << 20  # aim for no more than this many decompressed bytes at once
 _MAX_WINDOW = 1 << 31  # zstd --long=31
 SKIPPABLE = tuple(bytes((0x50 + i, 0x2A, 0x4D, 0x18)) for i in range(16))

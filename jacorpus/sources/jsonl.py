@@ -22,6 +22,8 @@ from jacorpus.stage import Chunk, InputFile, Lost, Span
 Fields = list[tuple[str | None, int | None, str | None]]
 """url, seconds since 1970 and meta of each record."""
 
+_BLOCK = 1 << 20  # bytes of whole lines parsed at once, at least
+
 _RATIO = 4  # assumed decompressed bytes for one compressed byte
 _MAX_COMPRESSED_SPANS = 8  # a span of a compressed file has to decompress all that lies before it
 _BOM = b"\xef\xbb\xbf"
@@ -219,6 +221,8 @@ class _Lines:
         self.held = 0  # its bytes, those given up included
         self.start = at  # where it starts
         self.foreign = span.start > 0  # it belongs to the span before
+        self.whole: list[bytes] = []  # lines before it that are not handed on yet
+        self.ready = 0  # their bytes
 
     def blocks(self) -> Iterator[Block]:
         damage: Damaged | None = None
@@ -228,9 +232,11 @@ class _Lines:
             except Damaged as error:
                 damage, piece = error, None
             if piece is None:
+                yield from self._flush()
                 yield from self._end(damage)
                 return
             yield from self._lines(piece)
+        yield from self._flush()
 
     def _lines(self, piece: bytes) -> Iterator[Block]:
         if self.foreign or self.held > self.max_line:
@@ -238,6 +244,7 @@ class _Lines:
             if not end:
                 self._hold(piece)
                 return
+            yield from self._flush()
             if not self.foreign:
                 yield Block(self.start, b"", [self._too_long(self.held + end - 1)])
             self.start += self.held + end
@@ -245,14 +252,22 @@ class _Lines:
             piece = piece[end:]
         end = piece.rfind(b"\n") + 1
         if end:
-            data = b"".join([*self.carry, piece[:end]])
-            first, self.start = self.start, self.start + len(data)
+            self.whole += [*self.carry, piece[:end]]
+            self.ready += self.held + end
+            self.start += self.held + end
             self.carry, self.held = [], 0
-            if self.start > self.span.stop and first < self.span.stop:
-                data = data[: data.find(b"\n", self.span.stop - 1 - first) + 1]
-            if first < self.span.stop:
-                yield Block(first, data)
+            if self.ready >= _BLOCK:
+                yield from self._flush()
         self._hold(piece[end:])
+
+    def _flush(self) -> Iterator[Block]:
+        """The whole lines so far, up to the last one that starts inside the span."""
+        first, data = self.start - self.ready, b"".join(self.whole)
+        self.whole, self.ready = [], 0
+        if first + len(data) > self.span.stop:
+            data = data[: data.find(b"\n", self.span.stop - 1 - first) + 1] if first < self.span.stop else b""
+        if data:
+            yield Block(first, data)
 
     def _hold(self, piece: bytes) -> None:
         self.held += len(piece)
