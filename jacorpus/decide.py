@@ -175,17 +175,24 @@ def keepers(found: Clusters, members: Members, alive: np.ndarray) -> np.ndarray:
 
     Preference: alive, then priority (higher), then length in bytes (longer), then id (smaller).
     """
-    if not len(found.rows):
-        return np.zeros(0, np.int64)
-    living = alive[found.rows]
-    order = np.lexsort((members.low, members.high, -members.bytes, -members.priority, ~living, found.roots))
-    roots = found.roots[order]
-    starts = np.flatnonzero(np.r_[True, roots[1:] != roots[:-1]])
-    best = order[starts]
-    chosen = np.where(living[best], found.rows[best], -1)
-    kept = np.empty(len(found.rows), np.int64)
-    kept[order] = np.repeat(chosen, np.diff(np.r_[starts, len(order)]))
-    return kept
+    cluster = pa.array(found.roots).dictionary_encode().indices.to_numpy()  # clusters numbered as they appear
+    count = int(cluster.max(initial=-1)) + 1
+    # Candidates are narrowed down key by key: a scatter each is a few times faster than one sort by all keys.
+    left = np.flatnonzero(alive[found.rows])
+    for key, better in (
+        (members.priority, np.maximum),
+        (members.bytes, np.maximum),
+        (members.high, np.minimum),
+        (members.low, np.minimum),
+    ):
+        values, where = key[left], cluster[left]
+        limits = np.iinfo(key.dtype)
+        best = np.full(count, limits.min if better is np.maximum else limits.max, key.dtype)
+        better.at(best, where, values)
+        left = left[values == best[where]]
+    chosen = np.full(count, -1, np.int64)
+    chosen[cluster[left]] = found.rows[left]
+    return chosen[cluster]
 
 
 def cluster_ids(found: Clusters, members: Members) -> tuple[np.ndarray, np.ndarray]:
