@@ -76,13 +76,6 @@ def _word(data, p):
 
 
 @njit(cache=True, nogil=True)
-def _put_word(out, o, data, p):
-    """Copy eight bytes; places are unsigned."""
-    out[o], out[o + _1], out[o + _2], out[o + _3] = data[p], data[p + _1], data[p + _2], data[p + _3]
-    out[o + _4], out[o + _5], out[o + _6], out[o + _7] = data[p + _4], data[p + _5], data[p + _6], data[p + _7]
-
-
-@njit(cache=True, nogil=True)
 def _plain_bytes(word):
     """How many of the eight bytes stand before the first quote, backslash or control character; 8: all.
 
