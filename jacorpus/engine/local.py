@@ -40,7 +40,7 @@ class _Worker:
 
     def give(self, store: Store, attempt: Attempt) -> None:
         self.attempt = attempt
-        self.heard = time.monotonic()
+        self.heard = float("inf")
         inflight.attach(memoryview(self.slot).cast("B"))
         inflight.clear()
         inflight.attach(None)
@@ -81,6 +81,7 @@ def _serve(pipe: Connection, slot: Any, parent: int) -> None:
             pipe.send(("broken", f"{type(error).__name__}: {error}"))
             continue
         waiting = 0
+        pipe.send(("progress", 0))  # silence is counted from here, not from the start of the process
         answer: tuple[str, Any]
         try:
             answer = ("done", execute(attempt, store, progress))

@@ -85,7 +85,7 @@ def test_memory_of_one_document_is_its_own_fault(tmp_path: Path) -> None:
 
 
 def test_a_hanging_document_is_ended(tmp_path: Path) -> None:
-    failed = _run(tmp_path, "Deadly", "hang", Local(1, hang_s=1.0, silent_s=3.0))
+    failed = _run(tmp_path, "Deadly", "hang", Local(1, hang_s=2.0, silent_s=4.0))
     assert [(row["stage"], row["reason"]) for row in failed] == [("worker", "timeout")]
 
 
