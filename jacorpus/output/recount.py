@@ -23,6 +23,9 @@ def recount(use: str, path: Path, options: dict[str, Any]) -> tuple[int, bool] |
         "sources.warc": _warc,
         "sources.parquet": _parquet,
         "sources.arrow": _arrow,
+        "sources.arc": _arc,
+        "sources.wikipedia": _wikipedia,
+        "sources.huggingface": _by_ending,
         "sources.text": lambda path: (1, True),
     }
     counter = counters.get(use)
@@ -111,3 +114,41 @@ def _arrow(path: Path) -> tuple[int, bool]:
     with open(path, "rb") as stream:
         is_file = stream.read(6) == b"ARROW1"
     return (pl.read_ipc(path) if is_file else pl.read_ipc_stream(path)).height, True
+
+
+def _arc(path: Path) -> tuple[int, bool]:
+    """Records but the file's own header, by warcio."""
+    from warcio.archiveiterator import ArchiveIterator
+
+    records = 0
+    try:
+        with open(path, "rb") as stream:
+            for record in ArchiveIterator(stream):
+                records += record.rec_type != "arc_header"
+    except Exception:  # warcio raises many kinds; how far it came is the answer
+        return records, False
+    return records, True
+
+
+def _wikipedia(path: Path) -> tuple[int, bool]:
+    """Articles (namespace 0) that are no redirects, by the standard library's XML parser."""
+    from xml.etree.ElementTree import ParseError, iterparse
+
+    pages = 0
+    try:
+        for _, element in iterparse(_plain(path)):
+            name = element.tag.rpartition("}")[2]
+            if name == "page":
+                found = {child.tag.rpartition("}")[2]: child.text for child in element}
+                pages += found.get("ns") == "0" and "redirect" not in found
+                element.clear()
+    except (ParseError, EOFError, OSError, ValueError):
+        return pages, False
+    return pages, True
+
+
+def _by_ending(path: Path) -> tuple[int, bool]:
+    """A file of a dataset folder, by what its name says it is."""
+    if path.suffix == ".parquet":
+        return _parquet(path)
+    return _arrow(path) if path.suffix == ".arrow" else _jsonl(path)
