@@ -15,7 +15,7 @@ from jacorpus.errors import RecipeError, nearest
 from jacorpus.keys import key_of, portable, stage_key
 from jacorpus.recipe import Recipe, SourceSpec, StageSpec
 from jacorpus.resolve import build, default_label, options_of
-from jacorpus.rule import Rule, rule_from_table
+from jacorpus.rule import Rule, check_kind, rule_from_table
 from jacorpus.rules.bounds import Bounds, bounds_rules
 from jacorpus.rules.profile import Profile, load_profile, profile_rules
 from jacorpus.stage import Cut, Dedup, InputFile, Signal, Span, Transform
@@ -77,13 +77,15 @@ class Pipeline:
 
     def active(self) -> list[bool]:
         """Which rules can decide: those whose signal is measured. Raises RecipeError for a required one that isn't."""
-        columns = set(self.columns()) | {"bytes"}
+        columns = {**self.columns(), "bytes": pa.int64()}
         flags = [rule.signal in columns for rule in self.rules]
         for rule, known in zip(self.rules, flags, strict=True):
             if not known and not rule.optional:
                 raise RecipeError(
                     f"rule on `{rule.signal}` ({rule.stage}): no stage measures it{nearest(rule.signal, columns)}"
                 )
+            if known:
+                check_kind(rule, columns[rule.signal])
         return flags
 
 
@@ -114,6 +116,7 @@ def pipeline_of(recipe: Recipe) -> Pipeline:
         else:
             steps.append(_step(spec.use, spec.label, spec.domains, spec.stage, len(rules)))
             rules.extend(_own_rules(steps[-1]))
+    _check_domains(recipe, rules)
     pipeline = Pipeline(tuple(steps), tuple(rules))
     pipeline.active()
     _check_extraction(recipe, pipeline)
@@ -180,12 +183,28 @@ def _costly(step: Step) -> bool:
     return step.kind == "signal" and step.stage.costly
 
 
+def _check_domains(recipe: Recipe, rules: list[Rule]) -> None:
+    """A rule for a domain that no source has would never decide."""
+    known = {source.domain for source in recipe.sources}
+    for rule in rules:
+        for domain in rule.domains or ():
+            if domain not in known:
+                raise RecipeError(
+                    f"rule on `{rule.signal}` ({rule.stage}): no source has the domain `{domain}`"
+                    f"{nearest(str(domain), known)}"
+                )
+
+
 def _check_extraction(recipe: Recipe, pipeline: Pipeline) -> None:
-    """Pages need an extract stage, and it comes first."""
-    for i, step in enumerate(pipeline.steps):
-        before = [s for s in pipeline.steps[:i] if not s.use.startswith("extract.")]
-        if step.use.startswith("extract.") and before:
-            raise RecipeError(f"`{step.use}` must come before {before[0].use}: other stages need text")
+    """In each domain the extract stage comes first, and there is one at most."""
+    for domain in {source.domain: None for source in recipe.sources}:
+        steps = [step for step in pipeline.steps if step.applies(domain)]
+        for i, step in enumerate(steps):
+            if not step.use.startswith("extract.") or i == 0:
+                continue
+            if steps[0].use.startswith("extract."):
+                raise RecipeError(f"`{step.use}` comes after `{steps[0].use}` in the domain {domain}: keep one of them")
+            raise RecipeError(f"`{step.use}` must come before {steps[0].use}: other stages need text")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ the current folder. Unknown keys are errors that name the nearest right one.
 """
 
 import dataclasses
+import math
 import sys
 import tomllib
 from dataclasses import dataclass, field
@@ -146,13 +147,19 @@ def _typed(key: str, value: Any) -> Any:
     """A top-level value, checked against the type of its field."""
     wanted = {f.name: f.type for f in dataclasses.fields(Recipe)}[key]
     if wanted is int and isinstance(value, float) and value.is_integer():
-        return int(value)
+        value = int(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        value = float(value)
     if not isinstance(value, wanted) or isinstance(value, bool):  # type: ignore[arg-type]
         raise RecipeError(f"`{key}` must be {getattr(wanted, '__name__', wanted)}, got {value!r}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(f"`{key}` must be a finite number, got {value!r}")
     if key in ("shard_bytes", "task_bytes", "bytes_per_token") and value <= 0:
         raise RecipeError(f"`{key}` must be over 0, got {value!r}")
+    if key == "limit" and value < 0:
+        raise RecipeError(f"`limit` must be 0 (all records) or more, got {value!r}")
+    if key == "name" and (not value or "/" in value or not value.isprintable()):
+        raise RecipeError(f"`name` must be one word for people and folders, without a slash, got {value!r}")
     if key == "valid_ratio" and not 0 <= value < 1:
         raise RecipeError(f"`valid_ratio` must be in [0, 1), got {value!r}")
     return value
@@ -179,10 +186,10 @@ def _source(table: dict[str, Any], number: int, folder: Path) -> SourceSpec:
     paths = table.get("paths")
     if isinstance(paths, str):
         paths = [paths]
-    if not isinstance(paths, list) or not paths or not all(isinstance(p, str) for p in paths):
+    if not isinstance(paths, list) or not paths or not all(isinstance(p, str) and p.strip("@ ") for p in paths):
         raise RecipeError(f'{where} ({use}): it needs `paths = ["..."]`')
-    domain = table.get("domain")
-    if not isinstance(domain, str) or not domain or not all(c.isalnum() or c in "-_." for c in domain):
+    domain: Any = table.get("domain")
+    if not _is_name(domain, "-_."):
         raise RecipeError(f'{where} ({use}): it needs `domain = "..."` of letters, digits, `-`, `_` and `.`')
     priority = table.get("priority", 0)
     if not isinstance(priority, int) or isinstance(priority, bool):
@@ -197,10 +204,19 @@ def _stage(table: dict[str, Any], number: int, folder: Path) -> StageSpec:
     options = {key: value for key, value in table.items() if key not in _STAGE_KEYS}
     stage = build(use, _files(options, folder, where), where)
     domains = table.get("domains")
-    if domains is not None and (not isinstance(domains, list) or not domains):
+    if domains is not None and (
+        not isinstance(domains, list) or not domains or not all(isinstance(d, str) for d in domains)
+    ):
         raise RecipeError(f"{where} ({use}): `domains` must be a list of names, got {domains!r}")
-    label = table.get("label") or default_label(use, stage)
-    return StageSpec(use, str(label), tuple(domains) if domains else None, stage)
+    label = table.get("label", default_label(use, stage))
+    if not _is_name(label, "-_"):
+        raise RecipeError(f"{where} ({use}): `label` must be letters, digits, `-` and `_`, got {label!r}")
+    return StageSpec(use, label, tuple(domains) if domains else None, stage)
+
+
+def _is_name(value: Any, extra: str) -> bool:
+    """Whether a domain or label can be part of a file's name and of a signal's name."""
+    return isinstance(value, str) and value.strip(".") != "" and all(c.isalnum() or c in extra for c in value)
 
 
 _FILE_ENDINGS = (".txt", ".toml", ".jsonl", ".json", ".zst", ".gz", ".bin", ".ftz", ".arrow", ".parquet", ".csv")

@@ -75,6 +75,9 @@ def build(use: str, options: dict[str, Any], where: str) -> Any:
     for name in options:
         if name not in fields:
             raise RecipeError(f"{where} ({use}): unknown option `{name}`{nearest(name, fields)}")
+    for field in dataclasses.fields(cls):
+        if field.init and field.name not in options and _is_required(field):
+            raise RecipeError(f"{where} ({use}): it needs the option `{field.name}`")
     try:
         checked = _field_types(cls, ConfigDict, TypeAdapter).validate_python(options)
         return cls(**{name: checked[name] for name in options})
@@ -84,6 +87,10 @@ def build(use: str, options: dict[str, Any], where: str) -> Any:
         raise RecipeError(f"{where} ({use}): option `{option}`: {first['msg']} (got {first['input']!r})") from error
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{where} ({use}): {error}") from error
+
+
+def _is_required(field: Any) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 @functools.cache

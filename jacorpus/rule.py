@@ -104,6 +104,9 @@ def rule_from_table(table: dict[str, Any], stage: str, domains: tuple[str, ...] 
     bound = tuple((name, _bound(name, table, where)) for name in BOUNDS if name in table)
     if not bound:
         raise RecipeError(f"{where}: the rule on `{table['signal']}` has no bound; give one of {', '.join(BOUNDS)}")
+    _check_order(dict(bound), table["signal"], where)
+    if not isinstance(table.get("domains") or [], (list, tuple)):
+        raise RecipeError(f"{where}: `domains` of the rule on `{table['signal']}` must be a list of names")
     own = tuple(table["domains"]) if table.get("domains") else domains
     return Rule(
         signal=table["signal"],
@@ -114,6 +117,25 @@ def rule_from_table(table: dict[str, Any], stage: str, domains: tuple[str, ...] 
         tier=table.get("tier"),
         optional=bool(table.get("optional", False)),
     )
+
+
+def check_kind(rule: Rule, kind: pa.DataType) -> None:
+    """Raises RecipeError where a bound can't be compared with the signal: a number with a name, or the reverse."""
+    is_name = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    for name, value in rule.bound:
+        values = value if isinstance(value, tuple) else (value,)
+        if is_name and not all(isinstance(v, str) for v in values):
+            raise RecipeError(f"rule on `{rule.signal}` ({rule.stage}): the signal is a name; use `in` with names")
+        if not is_name and any(isinstance(v, (str, bool)) or not isinstance(v, (int, float)) for v in values):
+            raise RecipeError(f"rule on `{rule.signal}` ({rule.stage}): the signal is a number, `{name}` is {value!r}")
+
+
+def _check_order(bound: dict[str, Any], signal: str, where: str) -> None:
+    """Bounds between which no value lies would drop everything: a slip of the pen."""
+    low = max((bound[name] for name in ("min", "above") if name in bound), default=None)
+    high = min((bound[name] for name in ("max", "below") if name in bound), default=None)
+    if low is not None and high is not None and low > high:
+        raise RecipeError(f"{where}: no value of `{signal}` is over {low} and under {high}; swap the bounds")
 
 
 def _bound(name: str, table: dict[str, Any], where: str) -> Any:

@@ -35,6 +35,8 @@ def profile_names() -> list[str]:
 def load_profile(name: str) -> dict[str, Any]:
     """The tables of a profile. Raises RecipeError when there is none, or it has unknown keys."""
     path = FOLDER / f"{name}.toml" if name in profile_names() else Path(name)
+    if path.is_dir():
+        raise RecipeError(f"profile {path} is a folder; give the path of a TOML file")
     if not path.is_file():
         raise RecipeError(f"unknown profile `{name}`{nearest(name, profile_names())}")
     try:
@@ -91,5 +93,6 @@ def _tuple(value: Any) -> Any:
 def _with_bound(rule: Rule, kind: str | None, value: Any, where: str, several: bool) -> Rule:
     if kind is None and (len(rule.bound) > 1 or several):
         raise RecipeError(f"{where}: `{rule.signal}` has several bounds; name one, as in `{rule.signal}.max`")
-    bound = tuple((n, _tuple(value) if kind in (None, n) else v) for n, v in rule.bound)
+    new = {n: value if kind in (None, n) else v for n, v in rule.bound}
+    bound = rule_from_table({"signal": rule.signal, **new}, rule.stage, None, where).bound
     return Rule(rule.signal, bound, rule.reason, rule.stage, rule.domains, rule.tier, rule.optional)

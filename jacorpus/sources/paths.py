@@ -142,6 +142,8 @@ def _no_match(pattern: str, base: Path) -> str:
         return f"no file matches {pattern}"
     path = os.path.abspath(os.path.join(base, os.path.expanduser(pattern)))
     folder, name = os.path.dirname(fixed_root(path)), path[len(fixed_root(path)) :]
+    if os.path.isdir(path):
+        return f"the folder {path} holds no files"
     while not os.path.isdir(folder):
         folder, name = os.path.dirname(folder), os.path.basename(folder)
     return f"no file matches {pattern!r} in {folder}{nearest(name, sorted(os.listdir(folder))[:200])}"

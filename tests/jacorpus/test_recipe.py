@@ -63,12 +63,65 @@ def test_a_profile_brings_its_measurements(tmp_path: Path) -> None:
         ("dedup.minhash", "sources.warc", r"\[\[source\]\]"),
         ("seed = 7", "seed = ", r"no valid TOML"),
         ('use = "normalize.width"', 'use = "nowhere.module:Class"', r"can't be loaded"),
+        ("seed = 7", "limit = -3", r"`limit` must be 0"),
+        ("seed = 7", "valid_ratio = 2", r"`valid_ratio` must be in"),
+        ("seed = 7", "shard_bytes = -1.0", r"`shard_bytes` must be over 0"),
+        ("seed = 7", "bytes_per_token = nan", r"finite"),
+        ("seed = 7", 'name = "../a"', r"`name` must be"),
+        ('paths = ["*.jsonl"]', 'paths = [""]', r"needs `paths"),
+        ('domain = "web"', 'domain = ".."', r"letters, digits"),
+        ("threshold = 0.8", "domains = [1]", r"`domains` must be a list of names"),
+        ("threshold = 0.8", 'label = "../../x"', r"`label` must be letters"),
+        ("threshold = 0.8", 'label = ""', r"`label` must be letters"),
+        ("threshold = 0.8", "label = 3", r"`label` must be letters"),
+        ('profile = "swallow-v1"', "", r"needs the option `profile`"),
+        ('profile = "swallow-v1"', 'profile = "swallow-v1"\nset = { "text.chars" = "x" }', r"needs a number, got 'x'"),
     ],
 )
 def test_errors_name_the_place(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert old in GOOD
     with pytest.raises(RecipeError, match=message):
         pipeline_of(_recipe(tmp_path, GOOD.replace(old, new, 1)))
+
+
+_RULE = '[[stage]]\nuse = "language.detect"\n[[stage]]\nuse = "rules.bounds"\nrules = [%s]\n'
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("", r"`rules` is empty"),
+        ('{ signal = "bytes", min = 9, max = 3 }', r"swap the bounds"),
+        ('{ signal = "bytes", in = ["a"] }', r"the signal is a number"),
+        ('{ signal = "language.label", min = 3 }', r"the signal is a name"),
+        ('{ signal = "language.label", in = [3] }', r"the signal is a name"),
+        ('{ signal = "bytes", min = 3, tier = "gold" }', r"only profiles have tiers"),
+        ('{ signal = "bytes", min = 3, domains = ["wbe"] }', r"no source has the domain `wbe`; did you mean `web`"),
+        ('{ signal = "bytes", min = 3, domains = "web" }', r"`domains` of the rule"),
+    ],
+)
+def test_rules_that_can_not_be_meant(tmp_path: Path, rule: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        pipeline_of(_recipe(tmp_path, GOOD + _RULE % rule))
+
+
+def test_one_extract_stage_a_domain(tmp_path: Path) -> None:
+    other = GOOD + '[[source]]\nuse = "sources.warc"\ndomain = "crawl"\npaths = ["*.warc.gz"]\n'
+    fast = '[[stage]]\nuse = "extract.fast"\ndomains = ["%s"]\n'
+    pipeline_of(
+        _recipe(
+            tmp_path,
+            other.replace('"normalize.width"', '"normalize.width"\ndomains = ["web"]', 1)
+            .replace('"rules.profile"', '"rules.profile"\ndomains = ["web"]')
+            .replace('"dedup.minhash"', '"dedup.minhash"\ndomains = ["web"]')
+            + fast % "crawl",
+        )
+    )
+    with pytest.raises(RecipeError, match="must come before"):
+        pipeline_of(_recipe(tmp_path, other + fast % "crawl"))
+    twice = '[[stage]]\nuse = "extract.fast"\n[[stage]]\nuse = "extract.quality"\nlabel = "slow"\n'
+    with pytest.raises(RecipeError, match="keep one of them"):
+        pipeline_of(_recipe(tmp_path, GOOD.split("[[stage]]")[0] + twice))
 
 
 def test_set_overrides(tmp_path: Path) -> None:
