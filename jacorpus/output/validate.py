@@ -157,8 +157,9 @@ def _inputs(folder: Finished) -> list[Finding]:
     for source, files in sources:
         for file in files:
             entry = listed.pop((source.domain, file.name), None)
+            if entry is None and source.stage.cut(file, recipe.task_bytes):  # else it holds no data, by its source
+                problems.append(f"{file.name} is new since the run")
             if entry is None or "://" in file.uri:
-                problems.extend([f"{file.name} is new since the run"] if entry is None else [])
                 continue
             found = recount(source.use, Path(file.uri), {})
             if found is None:

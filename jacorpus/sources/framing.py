@@ -24,6 +24,7 @@ from jacorpus.stage import InputFile, Lost, Span
 _FEED = 1 << 15  # compressed bytes given to a decoder at once: the rest of a feed is copied at a member's end
 _SCAN = 1 << 20
 _HEAD, _SHORT_HEAD = 1 << 16, 1 << 11  # bytes a record's header may have at most, and has as a rule
+_START = 1 << 12  # bytes in which a start shows itself: an ARC record's begins with its whole URL
 _MEMBERS: tuple[Kind, ...] = ("gz", "zst")
 _GZIP, _ZSTD, _ZSTD_DICTIONARY = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"\x5d\x2a\x4d\x18"
 
@@ -121,7 +122,7 @@ class Archive:
     def __init__(self, handle: IO[bytes], size: int, form: Format, max_record_bytes: int):
         self._handle, self._size, self._form, self._limit = handle, size, form, max_record_bytes
         self._set_kind(compression.kind_of(self._head(0, 6)))
-        if self._kind == "plain" and not form.start.match(self._head(0, 64)):
+        if self._kind == "plain" and not form.start.match(self._head(0, _START)):
             self._look_for_members()
         self.at = 0  # offset up to which the file has been dealt with
 
@@ -157,7 +158,7 @@ class Archive:
         window = _Window(self._read_from(origin))
         while window.peek(1) and (self.at < stop or not self._is_start(self.at)):
             found = self._record(window, self.at, self.at)
-            if not self._ends_well(window.peek(64)) or (isinstance(found, Lost) and found.reason != "too_long"):
+            if not self._ends_well(window.peek(_START)) or (isinstance(found, Lost) and found.reason != "too_long"):
                 # Its own length can't be trusted, so reading goes on where any reader would: at the next start.
                 start, self.at = self.at, self._next_start(self.at + 1)
                 yield self._misframed(found, start)
@@ -297,9 +298,11 @@ class Archive:
                 plain += decode.decompress(head[i : i + 1])
             except compression.errors():
                 return False
-            if len(plain) >= 64 or decode.eof:
+            if self._form.start.match(plain.lstrip(b"\r\n")):
+                return True
+            if len(plain) >= _START or decode.eof:
                 break
-        return self._form.start.match(plain.lstrip(b"\r\n")) is not None
+        return False
 
     def _is_plain_start(self, offset: int) -> bool:
         """A record begins here and, by its own length, ends at the end of the file or before another one."""
@@ -317,11 +320,11 @@ class Archive:
         if parsed is None:
             return False
         end = offset + parsed[1] + int(parsed[0]["content-length"])
-        return end <= self._size and self._ends_well(self._head(end, 64))
+        return end <= self._size and self._ends_well(self._head(end, _START))
 
     def _next_start(self, offset: int) -> int:
         """The first start at or after the offset; the file's size when there is none."""
-        overlap = 512
+        overlap = _START
         while offset < self._size:
             data = self._head(max(0, offset - 1), _SCAN + overlap)
             shift = max(0, offset - 1)
