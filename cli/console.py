@@ -24,8 +24,9 @@ from rich.table import Table
 
 LINE_EVERY_S = 30.0
 
-result = Console(highlight=False, soft_wrap=True)
-notes = Console(stderr=True, highlight=False)
+# No markup and no emoji: what is printed are URLs, file names and text, which may well hold [/b] or :x:.
+result = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:

@@ -218,13 +218,11 @@ def explain(
 
 def _print_story(story: dict[str, Any]) -> None:
     say = console.result.print
-    say(
-        f"[bold]{story['id']}[/bold]  {story['state']}"
-        + (f": {story['stage']}, {story['reason']}" if story["stage"] else "")
-    )
+    say(story["id"], style="bold", end="")
+    say(f"  {story['state']}" + (f": {story['stage']}, {story['reason']}" if story["stage"] else ""))
     say(f"  {story['domain']}: {story['file']} at {story['position']}" + (f"  {story['url']}" if story["url"] else ""))
     if story["detail"]:
-        say(f"  {story['detail']}", markup=False)
+        say(f"  {story['detail']}")
     for found in story["duplicates"]:
         say(f"  {found['label']}: one of {found['size']} in cluster {found['cluster']}, kept {found['kept'] or 'none'}")
         say(f"    nearest neighbor {found['similarity']}; members {' '.join(found['members'][:6])}")
@@ -238,7 +236,7 @@ def _print_story(story: dict[str, Any]) -> None:
     if story.get("shard"):
         shard = story["shard"]
         say(f"  {shard['path']} row {shard['row']} ({shard['split']}), stands for {shard['cluster_size']}")
-        say(shard["text"], markup=False)
+        say(shard["text"])
 
 
 @app.command()

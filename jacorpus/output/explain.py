@@ -18,10 +18,11 @@ MAX_STORIES = 20
 def explain(out: Path, key: str) -> list[dict[str, Any]]:
     """The stories of the records with this id (32 hex digits) or URL. Raises JacorpusError when there is none."""
     folder = finished(out)
+    key = key.encode("utf-8", "replace").decode()  # a word of the command line may be no UTF-8
     identity = _as_id(key)
     rows = [row for batch in folder.audit() for row in _matching(batch, identity, key)]
     if not rows:
-        kind = "id" if identity else "URL"
+        kind = "id or URL" if identity else "URL"
         raise JacorpusError(f"no record with the {kind} {key} in {out}: it was never read by this run")
     return [_story(folder, row) for row in rows[:MAX_STORIES]]
 
@@ -34,10 +35,9 @@ def _as_id(key: str) -> bytes | None:
 
 
 def _matching(batch: pa.RecordBatch, identity: bytes | None, url: str) -> list[dict[str, Any]]:
+    mask = pc.fill_null(pc.equal(batch["url"], url), False)
     if identity:
-        mask = pc.equal(batch["id"], pa.scalar(identity, ID))
-    else:
-        mask = pc.fill_null(pc.equal(batch["url"], url), False)
+        mask = pc.or_(mask, pc.equal(batch["id"], pa.scalar(identity, ID)))
     return batch.filter(mask).to_pylist()
 
 
@@ -58,7 +58,7 @@ def _story(folder: Finished, row: dict[str, Any]) -> dict[str, Any]:
     }
     signals = _signals(folder, identity, row["file"], row["domain"])
     if signals is not None:
-        story["signals"] = {k: v for k, v in signals.items() if k not in ("id", "domain")}
+        story["signals"] = {k: v for k, v in signals.items() if k not in ("id", "domain", "priority")}
         story["rules"] = _verdicts(folder, signals, row["failed_rules"] or b"")
     story["duplicates"] = [d for d in (_duplicates(folder, e, identity) for e in folder.manifest["clusters"]) if d]
     if row["state"] == "kept":

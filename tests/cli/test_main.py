@@ -86,6 +86,22 @@ def test_errors_are_one_paragraph(folder: Path, words: tuple[str, ...], code: in
     assert answer.stdout == ""
 
 
+def test_tables_print_brackets_and_colons_as_they_are(tmp_path: Path) -> None:
+    urls = ["https://a.example/[/b]", "urn:x:[red]", "0123456789abcdef0123456789abcdef"]
+    lines = [json.dumps({"text": "日本語の文章。" * 20, "url": url}) for url in urls]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "[1].jsonl").write_text("\n".join(lines), "utf-8")
+    (tmp_path / "r.toml").write_text(RECIPE.replace('"short"', '"[/short]"'), "utf-8")
+    ran = _run("corpus", "run", "r.toml", "-o", "o", "--engine", "inline", "-q", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    for url in urls:
+        answer = _run("corpus", "explain", "o", url, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        assert "[1].jsonl at" in answer.stdout
+        assert url in answer.stdout
+    assert "[/short]" in _run("recipe", "check", "r.toml", cwd=tmp_path).stdout
+
+
 def test_a_failed_check_exits_with_3(folder: Path, tmp_path: Path) -> None:
     run_small(folder / "in", tmp_path / "out")
     next((tmp_path / "out" / "audit").glob("*.arrow")).unlink()
