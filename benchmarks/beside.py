@@ -89,7 +89,7 @@ def compared(
 
 def facts(answers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """What each one answered, as rows without a bar."""
-    return [{"who": name, **{k: v for k, v in answer.items() if k != "result"}} for name, answer in answers.items()]
+    return [{"who": name, **answer} for name, answer in answers.items()]
 
 
 def need_peers() -> None:

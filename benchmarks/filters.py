@@ -77,8 +77,8 @@ def rows(speed: dict[str, float]) -> list[dict[str, Any]]:
             made.append(compared(what, f">= {least}x", speed[profile], rival, speed[rival], least, unit="MB/s"))
     same = "hojichar, with its lists"
     rival = "HojiChar, 13 filters"
-    made.append(compared(f"character signals of {same}", ">= 30x", speed[same], rival, speed[rival], 30, unit="MB/s"))
-    return made
+    like = compared(f"character signals of {same}", "", speed[same], rival, speed[rival], unit="MB/s")
+    return [*made, {**like, "met": None}]
 
 
 if __name__ == "__main__":
