@@ -20,6 +20,7 @@ import pyarrow as pa
 from numba import njit
 
 from jacorpus.kernels.buffers import text_buffers
+from jacorpus.kernels.vectors import READ, eight_points, trailing_zeros
 
 MASK = (1 << 64) - 1
 VOICED, SEMI_VOICED = 0x3099, 0x309A
@@ -50,7 +51,7 @@ _INVISIBLE = [
 ]
 _KEEP_LOW = np.ones(0x3001, np.bool_)
 _KEEP_LOW[[point for point in _INVISIBLE if point <= 0x3000]] = False
-_0, _1, _2, _3, _4, _5, _6, _8, _12, _18, _20, _24 = np.array([0, 1, 2, 3, 4, 5, 6, 8, 12, 18, 20, 24], np.uint64)
+_0, _1, _2, _3, _4, _8, _24, _READ = np.array([0, 1, 2, 3, 4, 8, 24, READ], np.uint64)
 
 
 def splitmix(seed: int, stream: int, count: int) -> np.ndarray:
@@ -125,14 +126,6 @@ def _word(data, i):
 
 
 @njit(cache=True, nogil=True)
-def _two(word):
-    """Two code points out of two three-byte sequences at once: one at bit 0, one at bit 24."""
-    high = (word & np.uint64(0x00000F_00000F)) << np.uint64(12)
-    middle = (word & np.uint64(0x003F00_003F00)) >> np.uint64(2)
-    return high | middle | ((word & np.uint64(0x3F0000_3F0000)) >> np.uint64(16))
-
-
-@njit(cache=True, nogil=True)
 def _fold_one(points, w, c):
     """Write folded c after points[:w]; returns the new w."""
     if c <= 0x3000:
@@ -157,19 +150,6 @@ def _fold_one(points, w, c):
 
 
 @njit(cache=True, nogil=True)
-def _special(pair):
-    """Bit 16 and bit 40: whether the code point below it is one that folding may touch.
-
-    That is: below U+3001, from U+FEFF on, or a voicing mark. Adding 0x10000 - x carries into bit 16 where the
-    code point is x or more, for both at once.
-    """
-    visible = pair + np.uint64(0x00CFFF_00CFFF)  # U+3001 and up
-    past = pair + np.uint64(0x000101_000101)  # U+FEFF and up
-    marks = (pair + np.uint64(0x00CF67_00CF67)) & ~(pair + np.uint64(0x00CF65_00CF65))  # U+3099, U+309A
-    return (~visible | past | marks) & np.uint64(0x010000_010000)
-
-
-@njit(cache=True, nogil=True)
 def _store(points, w, c, fold):
     """Write c, folded where asked, after points[:w]; returns the new w."""
     if fold:
@@ -188,36 +168,31 @@ def _decode(data, start, stop, fold, out):
     i = np.uint64(start)
     stop = np.uint64(stop)
     w = np.uint64(0)
-    leads = np.uint64(0x0000F0_0000F0)
-    three = np.uint64(0x0000E0_0000E0)
-    low = np.uint64(0xFFFF)
     while i < stop:
-        # Japanese: six three-byte sequences at a time while all six lead bytes are 0xE_.
-        while i + _20 <= stop:
-            a, b, c = _word(data, i), _word(data, i + _6), _word(data, i + _12)
-            if (((a & leads) ^ three) | ((b & leads) ^ three) | ((c & leads) ^ three)) != _0:
-                break
-            a, b, c = _two(a), _two(b), _two(c)
-            i += _18
-            if fold and (_special(a) | _special(b) | _special(c)) != _0:
-                for pair in (a, b, c):
-                    w = _fold_one(out, w, np.uint32(pair & low))
-                    w = _fold_one(out, w, np.uint32(pair >> _24))
+        if (data[i] & 0xF0) == 0xE0:
+            # Japanese: eight characters of three bytes at a time, up to one that needs a look.
+            while i + _READ <= stop:
+                bits = eight_points(data, i, out, w, fold)
+                if bits != _0:  # a branch, so that the next eight need not wait for this answer
+                    run = trailing_zeros(bits)
+                    i += _3 * run
+                    w += run
+                    break
+                i += _24
+                w += _8
+            if i + _3 <= stop and (data[i] & 0xF0) == 0xE0:
+                w = _store(out, w, _three(data[i], data[i + _1], data[i + _2]), fold)
+                i += _3
                 continue
-            out[w] = np.uint32(a & low)
-            out[w + _1] = np.uint32(a >> _24)
-            out[w + _2] = np.uint32(b & low)
-            out[w + _3] = np.uint32(b >> _24)
-            out[w + _4] = np.uint32(c & low)
-            out[w + _5] = np.uint32(c >> _24)
-            w += _6
-        while i + _3 <= stop and (data[i] & 0xF0) == 0xE0:
-            w = _store(out, w, _three(data[i], data[i + _1], data[i + _2]), fold)
-            i += _3
+            if i >= stop:
+                break
         while i + _8 <= stop and (_word(data, i) & np.uint64(0x8080808080808080)) == _0:
             for j in range(8):
                 w = _store(out, w, np.uint32(data[i + np.uint64(j)]), fold)
             i += _8
+        while i < stop and data[i] < 0x80:
+            w = _store(out, w, np.uint32(data[i]), fold)
+            i += _1
         if i >= stop:
             break
         lead = np.uint32(data[i])
