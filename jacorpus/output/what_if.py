@@ -1,5 +1,6 @@
 """What another profile or threshold would keep, from signals and clusters alone, exactly as a run would decide."""
 
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ import numpy as np
 from jacorpus.decide import Decisions, SignalPart, decide, signal_column
 from jacorpus.errors import RecipeError, nearest
 from jacorpus.output.finished import Finished, finished
-from jacorpus.rules.profile import Profile, override, profile_rules
 from jacorpus.rule import Rule
+from jacorpus.rules.profile import Profile, override, profile_rules
 from jacorpus.run import read_removals
 
 
@@ -51,16 +52,27 @@ def what_if(out: Path, profile: str | None = None, bounds: dict[str, Any] | None
 
 
 def _replaced(folder: Finished, rules: list[Rule], profile: str | None) -> list[Rule]:
-    """The run's rules, with those of its profiles replaced by another profile's."""
+    """The run's rules, with those of each of its profiles replaced by another profile's; without one, those too."""
     if profile is None:
         return rules
-    stages = {rule.stage for rule in rules}
-    own = [stage for stage in stages if stage == "profile"] or [s for s in stages if s.startswith("profile")]
-    domains = next((rule.domains for rule in rules if rule.stage in own), None)
-    new = profile_rules(Profile(profile), "profile", domains)
-    place = next((i for i, rule in enumerate(rules) if rule.stage in own), len(rules))
-    kept_before = [rule for rule in rules[:place] if rule.stage not in own]
-    return [*kept_before, *new, *(rule for rule in rules[place:] if rule.stage not in own)]
+    stages = _profile_stages(folder)
+    if not stages:
+        return [*rules, *profile_rules(Profile(profile), "profile", None)]
+    new = {label: profile_rules(Profile(profile), label, domains) for label, domains in stages.items()}
+    found: list[Rule] = []
+    for rule in rules:
+        if rule.stage in stages:
+            found.extend(new.pop(rule.stage, []))  # all of them where the first one stood
+        else:
+            found.append(rule)
+    return [*found, *(rule for left in new.values() for rule in left)]
+
+
+def _profile_stages(folder: Finished) -> dict[str, tuple[str, ...] | None]:
+    """Labels of the run's ``rules.profile`` stages, and their domains."""
+    resolved = tomllib.loads((folder.out / "recipe.resolved.toml").read_text("utf-8"))
+    stages = [stage for stage in resolved.get("stage", []) if stage["use"] == "rules.profile"]
+    return {stage["label"]: tuple(stage["domains"]) if stage.get("domains") else None for stage in stages}
 
 
 def _unknown(

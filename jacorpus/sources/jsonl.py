@@ -100,7 +100,11 @@ class Jsonl:
             detail = f"the line holds a JSON {type(value).__name__}, not an object"
             rows.lost.append(Lost(position, "not_object", detail, len(line)))
             return
-        add_row(rows, position, value, self.column, self.url, self.timestamp, len(line))
+        try:
+            add_row(rows, position, value, self.column, self.url, self.timestamp, len(line))
+        except orjson.JSONEncodeError as error:  # what can be read can't always be written: 254 levels at most
+            detail = f"its other fields can't be written to `meta`: {error}"
+            rows.lost.append(Lost(position, "meta", detail, len(line)))
 
 
 def add_row(
@@ -155,7 +159,7 @@ def _rest_fields(rest: bytes, offsets: np.ndarray, decided: np.ndarray, url: str
         part = rest[offsets[i] : offsets[i + 1]]
         try:
             fields.append(take_fields(orjson.loads(part), url, timestamp) if part else (None, None, None))
-        except orjson.JSONDecodeError:
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             decided[i] = False
     return fields
 

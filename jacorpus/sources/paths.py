@@ -56,8 +56,10 @@ def _local(pattern: str, base: Path) -> Iterator[InputFile]:
         matches = _below(path) if os.path.isdir(path) else [path]
     else:
         root = fixed_root(path)
-        matches = [match for match in glob.glob(path, recursive=True) if os.path.isfile(match)]
+        matches = [match for match in glob.glob(path, recursive=True) if not os.path.isdir(match)]
     for match in matches:
+        if not os.path.exists(match):
+            raise InputError(f"{match} is a link to a file that is not there; mend it or take it away")
         yield InputFile(match, os.path.relpath(match, root).replace(os.sep, "/"), os.path.getsize(match))
 
 
@@ -142,6 +144,8 @@ def _no_match(pattern: str, base: Path) -> str:
         return f"no file matches {pattern}"
     path = os.path.abspath(os.path.join(base, os.path.expanduser(pattern)))
     folder, name = os.path.dirname(fixed_root(path)), path[len(fixed_root(path)) :]
+    if os.path.islink(path):
+        return f"{path} is a link to a file that is not there; mend it or take it away"
     if os.path.isdir(path):
         return f"the folder {path} holds no files"
     while not os.path.isdir(folder):

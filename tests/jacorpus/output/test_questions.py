@@ -61,6 +61,23 @@ def test_what_if_refuses_what_was_not_measured(out: Path) -> None:
         what_if(out, profile="swallow-v1")
 
 
+def test_another_profile_replaces_the_runs_profiles_whatever_their_labels(folder: Path, tmp_path: Path) -> None:
+    for name, minimum in (("strict", 10_000), ("mild", 320)):
+        rule = f'signal = "text.chars"\nmin = {minimum}\nreason = "short"'
+        (tmp_path / f"{name}.toml").write_text(f'[[stage]]\nuse = "signals.text"\n[[rule]]\n{rule}\n', "utf-8")
+    strict, mild = str(tmp_path / "strict.toml"), str(tmp_path / "mild.toml")
+    stages = [
+        {"use": "signals.text"},
+        {"use": "rules.profile", "profile": strict, "label": "quality"},
+        {"use": "dedup.minhash"},
+    ]
+    run_small(folder, tmp_path / "out", stages=stages)
+    really = run_small(folder, tmp_path / "really", stages=[stages[0], {**stages[1], "profile": mild}, stages[2]])
+    answer = what_if(tmp_path / "out", profile=mild)
+    assert answer["total"]["now"]["documents"] == 0
+    assert answer["total"]["then"]["documents"] == really["counts"]["kept"] > 0
+
+
 def test_what_if_counts_documents_a_costly_signal_never_saw(folder: Path, tmp_path: Path) -> None:
     stages = [
         {"use": "signals.text"},

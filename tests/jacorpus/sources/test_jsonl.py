@@ -81,6 +81,8 @@ def test_a_date_that_is_none_stays_in_meta(tmp_path: Path):
         (b'{"text": null}', "text_type"),
         (b'{"text": 5}', "text_type"),
         (b'{"text": {"text": "a"}}', "text_type"),
+        (b'{"text": "a", "n": ' + b"[" * 300 + b"]" * 300 + b"}", "meta"),
+        (b'{"text": "a", "n": ' + b"[" * 9000 + b"]" * 9000 + b"}", "json"),
     ],
 )
 def test_one_bad_line_costs_that_line(tmp_path: Path, bad: bytes, reason: str):

@@ -72,6 +72,13 @@ def test_no_match_names_the_pattern_the_folder_and_the_nearest(folder: Path, pat
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("pattern", ["data", "data/*", "data/link.jsonl"])
+def test_a_link_that_leads_nowhere_is_not_passed_over(folder: Path, pattern: str):
+    (folder / "data" / "link.jsonl").symlink_to("gone.jsonl")
+    with pytest.raises(InputError, match=r"link\.jsonl is a link to a file that is not there"):
+        expand([pattern], folder)
+
+
 def test_the_same_file_twice(folder: Path):
     with pytest.raises(InputError, match="named twice"):
         expand(["data/*.jsonl", "data/a.jsonl"], folder)
