@@ -15,12 +15,17 @@ from jacorpus.rules.profile import Profile, override, profile_rules
 from jacorpus.run import read_removals
 
 
-def what_if(out: Path, profile: str | None = None, bounds: dict[str, Any] | None = None) -> dict[str, Any]:
+def what_if(
+    out: Path,
+    profile: str | None = None,
+    bounds: dict[str, Any] | None = None,
+    bytes_per_token: float | None = None,
+) -> dict[str, Any]:
     """Documents, bytes and tokens kept now and under the change, per domain.
 
     profile: replaces the rules of every ``rules.profile`` stage. bounds: ``{"text.chars": 300}`` or
     ``{"text.chars.min": 300}``. ``unknown`` counts documents that a costly signal was never measured on and
-    that no other rule decides; they are not in ``kept``.
+    that no other rule decides; they are not in ``kept``. bytes_per_token: the recipe's where None.
     Raises RecipeError when a rule needs a signal that was not measured.
     """
     folder = finished(out)
@@ -37,7 +42,7 @@ def what_if(out: Path, profile: str | None = None, bounds: dict[str, Any] | None
     now = decide(parts, old_rules, old_active, clusters, removed)
     then = decide(parts, rules, active, clusters, removed)
     unknown = _unknown(parts, rules, active, now, then)
-    ratio = folder.manifest["bytes_per_token"]
+    ratio = bytes_per_token or folder.manifest["bytes_per_token"]
     domains: dict[str, dict[str, Any]] = {
         domain: {
             "now": _sums(parts, domain, now.kept, ratio),
