@@ -5,7 +5,6 @@ between two tags and turns line breaks in Japanese paragraphs into spaces (``mar
 and drops every ``<ul>`` that is near the root of the page, which is where plain pages have theirs.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,15 +12,11 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from jacorpus.extract.marks import mark_lines, mark_links, read_marks, strip_marks
+from jacorpus.extract.marks import deepen_lists, mark_lines, mark_links, read_marks, strip_marks
 from jacorpus.extract.page import COLUMNS, Extracted, Limits, apply_pages
 from jacorpus.stage import Applied
 
 _SKIP = ("img", "area", "svg", "object", "video", "audio", "embed", "figcaption", "rt", "rp")
-_LIST_TAG = re.compile(r"<(/?)[uU][lL](?:\s[^>]*)?>")
-_PROSE_BEGINS = re.compile(r"\s*<(?:p|pre|blockquote|dl|h[1-6])\b", re.I)
-_PROSE_ENDS = re.compile(r"(?:</(?:p|pre|blockquote|dl|h[1-6])>|[^>\s])\s*$", re.I)  # or text of an open <p>
-_DEEP = 3  # wrappers that take a list out of the reach of resiliparse's rule
 
 
 @dataclass(frozen=True)
@@ -52,8 +47,7 @@ def extract(html: str, links: bool = True) -> Extracted:
     from resiliparse.extract.html2text import extract_plain_text
     from resiliparse.parse.html import HTMLTree
 
-    html = mark_lines(strip_marks(html))
-    tree = HTMLTree.parse(_deepen_lists(mark_links(html) if links else html))
+    tree = HTMLTree.parse(_marked(html, links))
     marked = extract_plain_text(
         tree, main_content=True, alt_texts=True, comments=False, post_meta=False, skip_elements=_SKIP
     )
@@ -62,22 +56,10 @@ def extract(html: str, links: bool = True) -> Extracted:
     return Extracted(text, linked / len(text) if text and links else float("nan"), title)
 
 
-def _deepen_lists(html: str) -> str:
-    """HTML with outermost lists that stand beside prose wrapped in ``<div>``: menus do not stand there."""
-    inserts: list[tuple[int, str]] = []
-    level, start, prose = 0, 0, False
-    for tag in _LIST_TAG.finditer(html):
-        if not tag[1]:
-            if level == 0:
-                start = tag.start()
-                prose = _PROSE_ENDS.search(html[max(0, start - 48) : start]) is not None
-            level += 1
-        elif level:
-            level -= 1
-            if level == 0 and (prose or _PROSE_BEGINS.match(html, tag.end())):
-                inserts += [(start, "<div>" * _DEEP), (tag.end(), "</div>" * _DEEP)]
-    if not inserts:
-        return html
-    ends = [place for place, _ in inserts]
-    pieces = [html[a:b] for a, b in zip([0, *ends], [*ends, len(html)], strict=True)]
-    return "".join(piece + added for piece, (_, added) in zip(pieces, [*inserts, (0, "")], strict=True))
+def _marked(html: str, links: bool) -> str:
+    from jacorpus.kernels.html_marks import mark_html
+
+    if (marked := mark_html(html, links)) is not None:
+        return marked
+    html = mark_lines(strip_marks(html))
+    return deepen_lists(mark_links(html) if links else html)

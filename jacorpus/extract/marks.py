@@ -21,9 +21,13 @@ OPEN_LETTER, CLOSE_LETTER = "\ua6f4", "\ua6f5"  # the same where control charact
 _JA = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff01-\uffef"
 _BREAK = re.compile(f"\n(?:(?<=[{_JA}]\n)|(?=[ \t\u3000]*[{_JA}]))")
 _ALONE = re.compile(f">[ \t\n]*[{_JA}](?=[ \t\n]*<)")
-_LINK = re.compile(r"(<[aA](?=[\s>])[^>]*>)")
 _MARKS = (OPEN, CLOSE, LINE, KEEP, OPEN_LETTER, CLOSE_LETTER, HARD_LINE, HARD_SPACE)
 _LINK = re.compile(r"(<[aA](?=\s)[^>]*>)")
+_LIST_TAG = re.compile(r"<(/?)[uU][lL](?:\s[^>]*)?>")
+_PROSE_TAG = r"(?:p|pre|bloc(?-i:[kK])quote|dl|h[1-6])"  # without case, k would be the Kelvin sign, too
+_PROSE_BEGINS = re.compile(rf"\s*<{_PROSE_TAG}\b", re.I)
+_PROSE_ENDS = re.compile(rf"(?:</{_PROSE_TAG}>|[^>\s])\s*$", re.I)  # or text of an open <p>
+_DEEP = 3  # wrappers that take a list out of the reach of resiliparse's rule
 _LEFT = re.compile("[\x01\x02\ua6f2-\ua6f7]")
 
 _JOINED = re.compile(f"{LINE} (?<=[{_JA}]{LINE} )(?=[{_JA}])")  # begins with what is searched fastest
@@ -54,6 +58,27 @@ def mark_links(html: str) -> str:
     html = OPEN.join([before + tag for before, tag in zip(pieces[::2], [*pieces[1::2], ""], strict=True)])
     html = html.replace("</a>", CLOSE + "</a>")
     return html.replace("</A>", CLOSE + "</A>") if "</A>" in html else html
+
+
+def deepen_lists(html: str) -> str:
+    """HTML with outermost lists that stand beside prose wrapped in ``<div>``: menus do not stand there."""
+    inserts: list[tuple[int, str]] = []
+    level, start, prose = 0, 0, False
+    for tag in _LIST_TAG.finditer(html):
+        if not tag[1]:
+            if level == 0:
+                start = tag.start()
+                prose = _PROSE_ENDS.search(html[max(0, start - 48) : start]) is not None
+            level += 1
+        elif level:
+            level -= 1
+            if level == 0 and (prose or _PROSE_BEGINS.match(html, tag.end())):
+                inserts += [(start, "<div>" * _DEEP), (tag.end(), "</div>" * _DEEP)]
+    if not inserts:
+        return html
+    ends = [place for place, _ in inserts]
+    pieces = [html[a:b] for a, b in zip([0, *ends], [*ends, len(html)], strict=True)]
+    return "".join(piece + added for piece, (_, added) in zip(pieces, [*inserts, (0, "")], strict=True))
 
 
 def strip_marks(html: str) -> str:
