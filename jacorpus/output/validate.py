@@ -1,6 +1,7 @@
 """Prove a finished output: each file is whole, each record has one fate, each kept document is in one shard."""
 
 import hashlib
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def validate(out: Path, inputs: bool = True) -> dict[str, Any]:
     inputs: also count the input files again, with an independent reader.
     """
     folder = finished(out)
-    checks = [_whole(folder), *_accounts(folder), _signals(folder), _shards(folder)]
+    checks = [_whole(folder), _work(folder), *_accounts(folder), _signals(folder), _shards(folder)]
     if inputs:
         checks.extend(_inputs(folder))
     return {"checks": checks, "passed": all(check["passed"] for check in checks)}
@@ -47,6 +48,21 @@ def _whole(folder: Finished) -> Finding:
             files += 1
         problems.extend(f"{p.name} is not in the manifest" for p in _unlisted(folder.out / kind, kind, set(listed)))
     return _finding("files", problems, f"{files} files have the checksums of the manifest")
+
+
+def _work(folder: Finished) -> Finding:
+    """Parts that the next run would build on are as they were written. Text that was given up is no problem."""
+    problems, files = [], 0
+    for mark in sorted((folder.out / "work" / "done").glob("*.json")):
+        for name, entry in json.loads(mark.read_bytes()).get("parts", {}).items():
+            path = folder.out / "work" / "parts" / mark.stem[:2] / mark.stem / name
+            if path.is_file() or name != "text.arrow":
+                problem = _compare(path, entry)
+                problems.extend(
+                    [f"{path.relative_to(folder.out)} {problem}; delete it and run again"] if problem else []
+                )
+                files += 1
+    return _finding("work", problems, f"{files} parts under work/ are as they were written")
 
 
 def _compare(path: Path, entry: dict[str, Any]) -> str | None:

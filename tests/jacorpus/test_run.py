@@ -193,3 +193,13 @@ def test_killed_at_random_and_resumed_gives_the_same_bytes(tmp_path: Path) -> No
         kills += 1
     run_small(folder, tmp_path / "killed", workers=2, task_bytes=4000)
     assert public_bytes(tmp_path / "killed") == public_bytes(tmp_path / "calm")
+
+
+def test_validate_notices_a_damaged_intermediate(corpus: Path, tmp_path: Path) -> None:
+    run_small(corpus, tmp_path / "out")
+    part = next((tmp_path / "out" / "work" / "parts").glob("*/*/signatures-minhash.arrow"))
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(data)
+    answer = validate(tmp_path / "out")
+    assert [check["name"] for check in answer["checks"] if not check["passed"]] == ["work"]
