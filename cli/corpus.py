@@ -6,8 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from cli import console
+from cli.dedup import dedup
 
 app = typer.Typer(no_args_is_help=True, help="Raw input to curated shards, and questions to the result.")
+app.command()(dedup)
 
 Out = Annotated[Path, typer.Argument(help="Output folder of a finished run.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -142,6 +144,7 @@ def what_if(
     out: Out,
     profile: Annotated[str | None, typer.Option(help="Another profile, by name or path.")] = None,
     overrides: Set = None,
+    bytes_per_token: Annotated[float | None, typer.Option(min=0.1, help="For tokens; default: the recipe's.")] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -151,7 +154,7 @@ def what_if(
     """
     from jacorpus.output.what_if import what_if as ask
 
-    answer = ask(out, profile, parse_bounds(overrides or []))
+    answer = ask(out, profile, parse_bounds(overrides or []), bytes_per_token)
     if json:
         console.print_json(answer)
         return
