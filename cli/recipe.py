@@ -26,10 +26,13 @@ def new(
     """
     from jacorpus.errors import JacorpusError
     from jacorpus.recipes.new import new_recipe
+    from jacorpus.shards import storage_errors
 
     if path.exists() and not force:
         raise JacorpusError(f"{path} exists; --force overwrites it")
-    path.write_text(new_recipe(path.stem, source, paths or [], domain, profile), "utf-8")
+    text = new_recipe(path.stem, source, paths or [], domain, profile)
+    with storage_errors(path):
+        path.write_text(text, "utf-8")
     console.result.print(f"wrote {path}; `jacorpus corpus run {path}` runs it")
 
 

@@ -202,6 +202,8 @@ def load_manifest(out: Path) -> dict[str, Any]:
             else "is it the output folder of a run?"
         )
         raise JacorpusError(f"no manifest at {path}: {hint}") from None
+    except OSError as error:
+        raise JacorpusError(f"{path} can't be read ({error.strerror}): is {out} the output folder of a run?") from error
     except ValueError as error:
         raise JacorpusError(f"{path} is damaged ({error}); run the recipe again") from error
     if manifest.get("format") != FORMAT:

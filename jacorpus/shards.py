@@ -179,10 +179,12 @@ def storage_errors(where: Path) -> Iterator[None]:
                 f"the disk is full: nothing more can be written below {where}; finished parts are kept, "
                 "free some space and run the same command again"
             ) from error
-        if code in (errno.EACCES, errno.EROFS, errno.EPERM) and (
-            error.filename is None or str(where) in str(error.filename)
-        ):
+        place = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else where
+        above = place == where or place in where.parents
+        if code in (errno.EACCES, errno.EROFS, errno.EPERM) and (above or where in place.parents):
             raise StorageError(f"no permission to write below {where} ({text})") from error
+        if code in (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.EISDIR) and above:
+            raise StorageError(f"nothing can be written at {where} ({text}); choose another place") from error
         raise
 
 

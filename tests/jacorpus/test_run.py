@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from jacorpus.errors import InputError, JacorpusError, RecipeError, StorageError
+from jacorpus.manifest import load_manifest
 from jacorpus.output.validate import validate
 from jacorpus.shards import read_table
 from jacorpus.store import Store
@@ -203,3 +204,13 @@ def test_validate_notices_a_damaged_intermediate(corpus: Path, tmp_path: Path) -
     part.write_bytes(data)
     answer = validate(tmp_path / "out")
     assert [check["name"] for check in answer["checks"] if not check["passed"]] == ["work"]
+
+
+@pytest.mark.parametrize("where", ["file", "file/sub", "/proc/none"])
+def test_an_output_folder_that_can_not_be_is_one_sentence(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").write_text("x", "utf-8")
+    with pytest.raises(StorageError, match="nothing can be written at"):
+        run_small(write_corpus(tmp_path / "in"), tmp_path / where)
+    if not where.startswith("/"):
+        with pytest.raises(JacorpusError, match="output folder of a run"):
+            load_manifest(tmp_path / where)
