@@ -92,10 +92,16 @@ def make_engine(name: str, workers: int) -> Any:
 
 
 def _forget(out: Path) -> None:
+    """Forget finished tasks; not those of a run that is at work."""
     import shutil
 
-    for name in ("done", "parts", "outcomes"):
-        shutil.rmtree(out / "work" / name, ignore_errors=True)
+    from jacorpus.store import Store
+
+    if not (out / "work").is_dir():
+        return
+    with Store(out / "work").lock():
+        for name in ("done", "parts", "outcomes"):
+            shutil.rmtree(out / "work" / name, ignore_errors=True)
 
 
 def _dry_run(recipe: Any, out: Path, json: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jacorpus.store import Store
 from tests.small import run_small, write_corpus
 
 JACORPUS = str(Path(sys.executable).parent / "jacorpus")
@@ -107,6 +108,16 @@ def test_a_failed_check_exits_with_3(folder: Path, tmp_path: Path) -> None:
     next((tmp_path / "out" / "audit").glob("*.arrow")).unlink()
     answer = _run("corpus", "validate", str(tmp_path / "out"))
     assert answer.returncode in (1, 3)
+
+
+def test_force_takes_nothing_from_a_run_at_work(folder: Path, tmp_path: Path) -> None:
+    run_small(folder / "in", tmp_path / "out")
+    before = sorted(path.name for path in (tmp_path / "out" / "work" / "done").iterdir())
+    with Store(tmp_path / "out" / "work").lock():
+        answer = _run("corpus", "run", "r.toml", "--out", str(tmp_path / "out"), "--force", cwd=folder)
+    assert answer.returncode == 1
+    assert "another run" in answer.stderr
+    assert sorted(path.name for path in (tmp_path / "out" / "work" / "done").iterdir()) == before
 
 
 def test_ctrl_c_keeps_what_is_finished(folder: Path, tmp_path: Path) -> None:
