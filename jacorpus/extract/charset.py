@@ -26,6 +26,9 @@ How: TypeAlias = Literal["bom", "http", "meta", "escape", "detector"]
 META_BYTES = 65_536
 """How far a meta tag is searched: most are in the first 1024 bytes, real pages have them later."""
 
+_NEAR = 4096
+"""What is searched first: a meta tag that ends in there is the first of all that follows, too."""
+
 DETECT_BYTES = 32_768
 """How much of the bytes over ASCII a detector or a comparison sees."""
 
@@ -93,8 +96,8 @@ def decode(
     declared = [(charset, how) for label, how in labels if (charset := charset_of(label))]
     if body.isascii():
         return _seven_bit(body, declared)
-    if _may_be_utf8(body):
-        text, replacements, truncated = decode_as(body, "utf-8")
+    if (found := _as_utf8(body)) is not None:
+        text, replacements, truncated = found
         denied = bool(declared) and all(charset in _MULTI_BYTE for charset, _ in declared)
         if _is_utf8(len(body) - len(text), replacements, denied):
             return Decoded(text, "utf-8", _how("utf-8", declared), replacements, truncated)
@@ -125,11 +128,17 @@ def decode_as(body: bytes, charset: str) -> tuple[str, int, bool]:
 
 def meta_label(body: bytes) -> str | None:
     """Label of the first meta tag with a charset, else of the XML declaration."""
-    head = body[:META_BYTES].lower()  # labels have no case, and a search without case is ten times slower
-    if b"<!--" in head:
-        head = _COMMENT.sub(b"", head)
-    found = _META.search(head) or _XML.match(head.lstrip())
+    head = _uncommented(body[:_NEAR])
+    found = _META.search(head)
+    if found is None or found.end() == len(head):  # none, or one that may go on
+        head = _uncommented(body[:META_BYTES])
+        found = _META.search(head) or _XML.match(head.lstrip())
     return found[1].decode("ascii", "replace") if found else None
+
+
+def _uncommented(head: bytes) -> bytes:
+    head = head.lower()  # labels have no case, and a search without case is ten times slower
+    return _COMMENT.sub(b"", head) if b"<!--" in head else head
 
 
 def _by_mark(body: bytes, budget: float) -> Decoded | None:
@@ -176,7 +185,7 @@ def _how(charset: str, declared: list[tuple[str, How]]) -> How:
 
 def _seven_bit(body: bytes, declared: list[tuple[str, How]]) -> Decoded:
     """ASCII, ISO-2022-JP, or UTF-16 without a mark. Every ASCII charset reads the first alike."""
-    if any(escape in body for escape in _ESCAPES):
+    if b"\x1b" in body and any(escape in body for escape in _ESCAPES):
         text, replacements, truncated = decode_as(body, "iso-2022-jp")
         how = _how("iso-2022-jp", declared)
         return Decoded(text, "iso-2022-jp", "escape" if how == "detector" else how, replacements, truncated)
@@ -193,6 +202,14 @@ def _sound_utf8(body: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if text.isascii() else text
+
+
+def _as_utf8(body: bytes) -> tuple[str, int, bool] | None:
+    """What ``decode_as`` gives for UTF-8; None where there are more errors than sequences."""
+    try:
+        return body.decode(), 0, False
+    except UnicodeDecodeError:  # most bodies in other charsets fail within their first characters
+        return decode_as(body, "utf-8") if _may_be_utf8(body) else None
 
 
 def _may_be_utf8(body: bytes) -> bool:

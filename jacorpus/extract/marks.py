@@ -34,7 +34,7 @@ _JOINED = re.compile(f"{LINE} (?<=[{_JA}]{LINE} )(?=[{_JA}])")  # begins with wh
 _EDGE = f"\n{LINE} "
 _LINKED = re.compile(f"{OPEN}([^{OPEN}{CLOSE}]*){CLOSE}")
 _ANCHOR = re.compile(f"{OPEN}[¶#§\ue000-\uf8ff ]{CLOSE}")
-_HOLLOW = re.compile(f"(\n+)(?:[ \t•]*[{OPEN}{CLOSE}][{OPEN}{CLOSE}{LINE} \t•]*(\n+|$))+")
+_HOLLOW = re.compile(f"\n(?<!\n\n)(\n*+)(?:[ \t•]*+[{OPEN}{CLOSE}][{OPEN}{CLOSE}{LINE} \t•]*+(\n++|$))+")
 
 
 def mark_lines(html: str) -> str:
@@ -101,7 +101,7 @@ def read_marks(text: str) -> tuple[str, int]:
 
 def _longer(found: re.Match[str]) -> str:
     """The longer of the gaps around lines that had nothing but marks."""
-    return max(found[1], found[2], key=len)
+    return max("\n" + found[1], found[2], key=len)
 
 
 _INDENT = re.compile(r"(?<=\n) +|(?<= ) +| +(?= )|^ +")
