@@ -88,8 +88,12 @@ def compared(
 
 
 def facts(answers: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """What each one answered, as rows without a bar."""
-    return [{"who": name, **answer} for name, answer in answers.items()]
+    """What each one answered, as rows without a bar; of results only counts."""
+    made = []
+    for name, answer in answers.items():
+        plain = {k: v for k, v in answer.items() if k != "result" or isinstance(v, (int, dict))}
+        made.append({"who": name, **plain})
+    return made
 
 
 def need_peers() -> None:
