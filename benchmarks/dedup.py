@@ -2,7 +2,8 @@
 
 The corpus: 5.4 kB pieces of public-domain Japanese works, of which about a fifth have a lightly edited twin and a
 tenth an equal one, shuffled. Rows are MB of UTF-8 text a CPU second of one process: ``Arrow -> labels`` signs
-texts in memory, writes the signatures, joins and clusters them; file to file adds reading, decoding and writing.
+texts in memory, joins the signatures and clusters; file to file is what `jacorpus corpus dedup` does. The rows take
+turns for ROUNDS rounds, and each has its median, so that all meet the same neighbors on a shared machine.
 
 A rival is a program ``benchmarks/rivals/dedup_NAME.py IN.jsonl OUT.jsonl`` that prints one line of JSON
 ({"cpu_s", "removed", "versions"}); RIVALS says which interpreter runs it and on how many MB.
@@ -25,9 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from benchmarks.record import DATA, ROOT, cpu_seconds, save
+from benchmarks.beside import here, in_turns
+from benchmarks.record import DATA, ROOT, save
 from jacorpus.dedup.clusters import cluster_rows
 from jacorpus.dedup.exact import Exact
+from jacorpus.dedup.files import Options, Signatures, dedup_files
 from jacorpus.dedup.minhash import Minhash
 from jacorpus.kernels.minhash import minhash
 from jacorpus.stage import Dedup, SignaturePart
@@ -35,6 +38,7 @@ from jacorpus.stage import Dedup, SignaturePart
 PIECE_CHARS = 1800
 BASE, NEAR, EQUAL = 12_600, 3_500, 1_800
 BATCH = 1000
+ROUNDS = 9
 CORPUS_MB = 95.4
 
 
@@ -74,7 +78,21 @@ def corpus(share: float = 1.0) -> list[str]:
 
 
 def labels(stage: Dedup, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], folder: Path) -> np.ndarray:
-    """Rows to remove: every member of a cluster but its smallest row."""
+    """Rows to remove: every member of a cluster but its smallest row. Signatures of texts stay in memory."""
+    clusters = _clusters(stage, batches) if isinstance(stage, Minhash) else _clusters_on_disk(stage, batches, folder)
+    row, root = clusters.column("row").to_numpy(), clusters.column("root").to_numpy()
+    return row[row != root]
+
+
+def _clusters(stage: Minhash, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch]) -> pa.Table:
+    signatures = Signatures(stage)
+    for batch in batches:
+        signatures.add(batch.column("text"))
+    return signatures.clusters()
+
+
+def _clusters_on_disk(stage: Dedup, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], folder: Path) -> pa.Table:
+    """As a recipe's run does it."""
     path, rows = folder / "signatures.arrow", 0
     schema = stage.signature_schema()
     with pa.ipc.new_file(str(path), schema) as writer:
@@ -83,9 +101,7 @@ def labels(stage: Dedup, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch
             rows += len(batch)
     partitions = stage.partitions(rows)
     parts = [SignaturePart(path, 0, rows)]
-    clusters = cluster_rows(stage.join(parts, partition, partitions) for partition in range(partitions))
-    row, root = clusters.column("row").to_numpy(), clusters.column("root").to_numpy()
-    return row[row != root]
+    return cluster_rows(stage.join(parts, partition, partitions) for partition in range(partitions))
 
 
 def batched(texts: list[str]) -> list[pa.RecordBatch]:
@@ -94,35 +110,10 @@ def batched(texts: list[str]) -> list[pa.RecordBatch]:
     return [pa.record_batch({"text": pa.array(texts[i : i + BATCH], pa.large_string())}) for i in starts]
 
 
-def jsonl_to_jsonl(stage: Dedup, source: Path, target: Path) -> int:
-    """Remove near-duplicates from a JSONL file; lines that stay are written as they are."""
-    lines: list[bytes] = []
-
-    def batches() -> Iterator[pa.RecordBatch]:
-        texts = []
-        with source.open("rb") as file:
-            for line in file:
-                lines.append(line)
-                texts.append(orjson.loads(line)["text"])
-                if len(texts) == BATCH:
-                    yield from batched(texts)
-                    texts = []
-        yield from batched(texts)
-
-    gone = set(labels(stage, batches(), target.parent).tolist())
-    with target.open("wb") as file:
-        file.writelines(line for row, line in enumerate(lines) if row not in gone)
-    return len(gone)
-
-
-def parquet_to_parquet(stage: Dedup, source: Path, target: Path) -> int:
-    """Remove near-duplicates from a zstd Parquet file."""
-    table = pq.read_table(source, use_threads=False)
-    gone = labels(stage, table.to_batches(max_chunksize=BATCH), target.parent)
-    keep = np.ones(len(table), np.bool_)
-    keep[gone] = False
-    pq.write_table(table.filter(pa.array(keep)), target, compression="zstd")
-    return len(gone)
+def file_to_file(stage: Minhash, source: Path, target: Path) -> int:
+    """What `jacorpus corpus dedup` does; how many documents went."""
+    removed: int = dedup_files([source], target, Options(stage, overwrite=True))["removed"]
+    return removed
 
 
 def our_rows(texts: list[str], folder: Path) -> list[dict[str, Any]]:
@@ -139,16 +130,19 @@ def our_rows(texts: list[str], folder: Path) -> list[dict[str, Any]]:
         "signatures only, k=256": lambda: [minhash(batch.column("text"), 256) for batch in batches],
         "Arrow -> labels, 14x8 of 112": lambda: len(labels(fineweb2, batches, folder)),
         "Arrow -> labels, 28x9 of 256 (default)": lambda: len(labels(default, batches, folder)),
+        "Arrow -> labels, default, signatures on disk": lambda: _clusters_on_disk(default, batches, folder),
         "Arrow -> labels, exact": lambda: len(labels(Exact(), batches, folder)),
         "Arrow -> labels, exact, normalized": lambda: len(labels(Exact(normalize=True), batches, folder)),
-        "JSONL -> JSONL, 14x8 of 112": lambda: jsonl_to_jsonl(fineweb2, source, folder / "out.jsonl"),
-        "JSONL -> JSONL, default": lambda: jsonl_to_jsonl(default, source, folder / "out.jsonl"),
-        "zstd Parquet -> zstd Parquet, default": lambda: parquet_to_parquet(default, parquet, folder / "out.parquet"),
+        "JSONL -> JSONL, 14x8 of 112": lambda: file_to_file(fineweb2, source, folder / "out.jsonl"),
+        "JSONL -> JSONL, default": lambda: file_to_file(default, source, folder / "out.jsonl"),
+        "zstd Parquet -> zstd Parquet, default": lambda: file_to_file(default, parquet, folder / "out.parquet"),
     }
     rows = []
-    for name, call in calls.items():
-        seconds, removed = cpu_seconds(call)
+    answers = in_turns({name: here(call) for name, call in calls.items()}, ROUNDS)
+    for name, answer in answers.items():
+        seconds, removed = answer["cpu_s"], answer["result"]
         row = {"who": "jacorpus", "what": name, "mb": round(megabytes, 1), "cpu_s": round(seconds, 4)}
+        row["all_cpu_s"] = answer["all_cpu_s"]
         row |= {"mb_per_s": round(megabytes / seconds, 1), "documents_per_s": round(len(texts) / seconds)}
         if isinstance(removed, int):
             row |= {"removed": removed, "planted": NEAR + EQUAL if "exact" not in name else EQUAL}

@@ -59,7 +59,7 @@ class _Held(SignaturePart):
         return pa.Table.from_batches(self.batches)
 
 
-class _Signatures:
+class Signatures:
     """Signatures of all documents, in a few large pieces that fill up: nothing is copied to make room."""
 
     def __init__(self, stage: Minhash) -> None:
@@ -134,7 +134,7 @@ def dedup_files(
     _check_target(files, target, options.overwrite, table)
     watch = watch or (lambda *_: None)
     stamps = [_stamp(file) for file in files]
-    signatures = _Signatures(options.stage)
+    signatures = Signatures(options.stage)
     scratch = {end: target.with_name(f".{target.name}{end}.{os.getpid()}") for end in WRITTEN}
     try:
         read = read_rows if table else read_lines

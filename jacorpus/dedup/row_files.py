@@ -1,4 +1,4 @@
-"""The two passes of ``dedup.files`` over Parquet: one column read, then whole rows copied, a row group at a time."""
+"""The two passes of ``dedup.files`` over Parquet: one column read, then whole rows copied, ROWS_AT_ONCE at a time."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +13,8 @@ from jacorpus.errors import InputError
 from jacorpus.sources.tables import check_column
 from jacorpus.stage import InputFile
 
-ROWS_AT_ONCE = 8192
+ROWS_AT_ONCE = 4096
+"""Rows in memory at once, and in a row group of the output."""
 
 
 def read_rows(
@@ -58,10 +59,9 @@ def copy_rows(
                 raise InputError(f"{file.uri} has other columns than {files[0].uri}; deduplicate them apart")
             wanted, first = np.zeros(source.metadata.num_rows, np.bool_), 0
             wanted[place.numbers[part]] = True
-            for group in range(source.num_row_groups):
-                table = source.read_row_group(group, use_threads=False)
-                rows = wanted[first : first + len(table)]
+            for batch in source.iter_batches(ROWS_AT_ONCE, use_threads=False):
+                rows = wanted[first : first + len(batch)]
                 if rows.any():
-                    writer.write_table(table if rows.all() else table.filter(pa.array(rows)))
-                first += len(table)
-                watch("copy", file, file.size // source.num_row_groups)
+                    writer.write_batch(batch if rows.all() else batch.filter(pa.array(rows)))
+                first += len(batch)
+                watch("copy", file, file.size * len(batch) // max(len(wanted), 1))
