@@ -12,7 +12,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -76,27 +76,32 @@ class PageTimeout(BaseException):
 
 def apply_pages(batch: pa.RecordBatch, extract: Callable[[str], Extracted], limits: Limits) -> Applied:
     """Documents (schema DOCUMENT) of a batch of pages (schema PAGE), with COLUMNS and failures."""
-    ids, texts = batch["id"], batch["text"]
-    bodies, types, labels = batch["body"], batch["content_type"], batch["charset"]
+    texts, bodies = batch["text"], batch["body"]
+    ids, types, labels = (batch[name].to_pylist() for name in ("id", "content_type", "charset"))
     missing = texts.is_null().to_numpy(zero_copy_only=False)
     pages: dict[int, _Page] = {}
     failures: list[Failure] = []
     try:
-        for row in np.flatnonzero(missing).tolist():
-            inflight.mark(ids[row].as_py())
-            body = bodies[row].as_py() or b""
-            result = _page(body, types[row].as_py(), labels[row].as_py(), extract, limits)
-            if isinstance(result, _Page):
-                pages[row] = result
-            else:
-                failures.append(Failure(row, *result))
+        with _cpu_timer(limits.seconds) as timer:
+            for row in np.flatnonzero(missing).tolist():
+                inflight.mark(ids[row])
+                result = _page(bodies[row].as_py() or b"", types[row], labels[row], extract, limits, timer)
+                if isinstance(result, _Page):
+                    pages[row] = result
+                else:
+                    failures.append(Failure(row, *result))
     finally:
         inflight.clear()
     return Applied(_documents(batch, texts, pages), _columns(batch, pages), failures)
 
 
 def _page(
-    body: bytes, content_type: str | None, label: str | None, extract: Callable[[str], Extracted], limits: Limits
+    body: bytes,
+    content_type: str | None,
+    label: str | None,
+    extract: Callable[[str], Extracted],
+    limits: Limits,
+    timer: AbstractContextManager[None],
 ) -> _Page | tuple[str, str]:
     """The page, or (reason, detail) why there is none."""
     kind = content_type or ("text/html" if _MARKUP.search(body[:4096]) else "text/plain")
@@ -105,7 +110,7 @@ def _page(
     if len(body) > limits.max_bytes:
         return "size", f"{len(body)} bytes are over the limit of {limits.max_bytes}"
     try:
-        with cpu_limit(limits.seconds):
+        with timer:
             decoded = decode(body, label, html=kind in _HTML, budget=limits.budget)
             if isinstance(decoded, Undecoded):
                 return decoded.reason, decoded.detail
@@ -127,26 +132,47 @@ def _well_formed(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-@contextmanager
-def cpu_limit(seconds: float) -> Iterator[None]:
-    """Raise PageTimeout after so many CPU seconds of this process; no limit outside the main thread.
+class _Timer:
+    """``with timer:`` raises PageTimeout in its block after so many CPU seconds of this process."""
 
-    C code that never returns to Python is not interrupted: the coordinator sees its mark in ``inflight``.
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, self._seconds, 1.0)  # again each second: a destructor may eat the first
+
+    def __exit__(self, *_error: object) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0.0)
+
+
+@contextmanager
+def _cpu_timer(seconds: float) -> Iterator[AbstractContextManager[None]]:
+    """A limit to set for page after page: changing a signal's handler costs more than many a page's charset.
+
+    There is no limit outside the main thread. C code that never returns to Python is not interrupted: the
+    coordinator sees its mark in ``inflight``.
     """
     if seconds <= 0 or threading.current_thread() is not threading.main_thread():
-        yield
+        yield nullcontext()
         return
 
     def stop(_number: int, _frame: Any) -> None:
         raise PageTimeout
 
+    timer = signal.setitimer(signal.ITIMER_PROF, 0.0)
     before = signal.signal(signal.SIGPROF, stop)
-    timer = signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)  # again each second, lest a destructor eat the first
     try:
-        yield
+        yield _Timer(seconds)
     finally:
-        signal.setitimer(signal.ITIMER_PROF, *timer)
         signal.signal(signal.SIGPROF, before)
+        signal.setitimer(signal.ITIMER_PROF, *timer)
+
+
+@contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise PageTimeout after so many CPU seconds of this process; no limit outside the main thread."""
+    with _cpu_timer(seconds) as timer, timer:
+        yield
 
 
 def _documents(batch: pa.RecordBatch, texts: pa.Array, pages: dict[int, _Page]) -> pa.RecordBatch:
