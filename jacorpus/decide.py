@@ -6,6 +6,7 @@ over all measured documents in manifest order: N rows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,12 @@ class Clusters:
     roots: np.ndarray  # int64 [C]
     sizes: np.ndarray  # int32 [C]
     similarity: np.ndarray  # float32 [C]
+
+    @cached_property
+    def numbers(self) -> np.ndarray:
+        """int32 [C]: the cluster of each row, counted from 0 as they appear."""
+        numbers: np.ndarray = pa.array(self.roots).dictionary_encode().indices.to_numpy()
+        return numbers
 
 
 @dataclass
@@ -126,8 +133,9 @@ def decide(
     active: Sequence[bool],
     clusters: Sequence[Clusters],
     removed_ids: frozenset[bytes] = frozenset(),
+    members: Sequence[Members] = (),
 ) -> Decisions:
-    """The fate of every measured document."""
+    """The fate of every measured document. members: of the clusters, where an earlier decision read them."""
     total = sum(part.rows for part in parts)
     rule = np.full(total, -1, np.int16)
     removed = np.zeros(total, bool)
@@ -143,13 +151,13 @@ def decide(
     made = Decisions(rule, removed, np.full(total, -1, np.int8), clusters)
     alive = (rule < 0) & ~removed
     for index, found in enumerate(clusters):
-        members = _members(parts, found.rows)
-        kept = keepers(found, members, alive)
+        own = members[index] if members else _members(parts, found.rows)
+        kept = keepers(found, own, alive)
         lost = alive[found.rows] & (kept != found.rows)
         made.dedup[found.rows[lost]] = index
         alive[found.rows[lost]] = False
         made.kept_rows.append(kept)
-        made.members.append(members)
+        made.members.append(own)
     return made
 
 
@@ -175,7 +183,7 @@ def keepers(found: Clusters, members: Members, alive: np.ndarray) -> np.ndarray:
 
     Preference: alive, then priority (higher), then length in bytes (longer), then id (smaller).
     """
-    cluster = pa.array(found.roots).dictionary_encode().indices.to_numpy()  # clusters numbered as they appear
+    cluster = found.numbers
     count = int(cluster.max(initial=-1)) + 1
     # Candidates are narrowed down key by key: a scatter each is a few times faster than one sort by all keys.
     left = np.flatnonzero(alive[found.rows])

@@ -40,7 +40,7 @@ def what_if(
             raise RecipeError(f"a rule on `{rule.signal}` can't be answered: the run did not measure it{hint}")
     parts, clusters, removed = folder.parts(), folder.clusters(), read_removals(out)
     now = decide(parts, old_rules, old_active, clusters, removed)
-    then = decide(parts, rules, active, clusters, removed)
+    then = decide(parts, rules, active, clusters, removed, now.members)
     unknown = _unknown(parts, rules, active, now, then)
     ratio = bytes_per_token or folder.manifest["bytes_per_token"]
     domains: dict[str, dict[str, Any]] = {
