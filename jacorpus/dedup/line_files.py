@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
+from jacorpus.kernels.buffers import text_buffers
 from jacorpus.sources import compression
 from jacorpus.stage import InputFile, Span
 
@@ -49,6 +50,7 @@ def read_lines(
 ) -> Lines:
     """First pass: sign the text of each line. Blank lines count as lines, not as rejected."""
     from jacorpus.kernels.json_lines import text_lines
+    from jacorpus.kernels.utf8 import sound_utf8
     from jacorpus.sources.jsonl import line_blocks
 
     found, line = Lines(), 1
@@ -62,7 +64,7 @@ def read_lines(
             continue
         lines = text_lines(block.data, options.column)
         good, texts = lines.decided & (lines.ends - lines.starts <= options.max_record_bytes), lines.texts
-        if not _is_utf8(texts):
+        if not sound_utf8(*text_buffers(texts)):
             good = np.zeros_like(good)
         if not good.all():
             good, texts = _one_by_one(block, lines, good, options, found, side, (file.uri, line))
@@ -74,14 +76,6 @@ def read_lines(
     if places:
         found.numbers, found.starts, found.stops = (np.concatenate(each) for each in zip(*places, strict=True))
     return found
-
-
-def _is_utf8(texts: pa.Array) -> bool:
-    try:
-        texts.validate(full=True)
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _one_by_one(

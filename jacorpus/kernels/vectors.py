@@ -42,17 +42,22 @@ def _pointer(context: Any, builder: ir.IRBuilder, kind: Any, array: Any, place: 
     return builder.bitcast(builder.gep(start, [place]), to.as_pointer())
 
 
-def _emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-    data, i, out, w, fold = arguments
+def _eight(context: Any, builder: ir.IRBuilder, kind: Any, data: Any, i: Any) -> tuple[Any, Any]:
+    """(bytes of the eight characters, their code points), a 32-bit place each."""
     halves = []
     for skip in (0, 12):
         place = builder.add(i, ir.Constant(i.type, skip))
-        halves.append(builder.load(_pointer(context, builder, signature.args[0], data, place, _BYTES), align=1))
+        halves.append(builder.load(_pointer(context, builder, kind, data, place, _BYTES), align=1))
     order = ir.Constant(ir.VectorType(ir.IntType(32), 32), _ORDER)
     raw = builder.bitcast(builder.shuffle_vector(*halves, order), _POINTS)
     lead = builder.lshr(builder.and_(raw, _every(0x0F0000)), _every(4))
     middle = builder.lshr(builder.and_(raw, _every(0x003F00)), _every(2))
-    points = builder.or_(builder.or_(lead, middle), builder.and_(raw, _every(0x3F)))
+    return raw, builder.or_(builder.or_(lead, middle), builder.and_(raw, _every(0x3F)))
+
+
+def _emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    data, i, out, w, fold = arguments
+    raw, points = _eight(context, builder, signature.args[0], data, i)
     builder.store(points, _pointer(context, builder, signature.args[2], out, w, _POINTS), align=4)
 
     other = builder.icmp_unsigned("!=", builder.and_(raw, _every(0xF00000)), _every(0xE00000))
@@ -65,12 +70,24 @@ def _emit(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -
     return builder.zext(builder.or_(builder.bitcast(other, bits), folded), ir.IntType(64))
 
 
+def _emit_unsound(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    raw, points = _eight(context, builder, signature.args[0], *arguments)
+    unsound = builder.icmp_unsigned("!=", builder.and_(raw, _every(0xF0C0C0)), _every(0xE08080))
+    unsound = builder.or_(unsound, builder.icmp_unsigned("<", points, _every(0x800)))
+    half = builder.icmp_unsigned("<", builder.sub(points, _every(0xD800)), _every(0x800))
+    return builder.zext(builder.bitcast(builder.or_(unsound, half), ir.IntType(8)), ir.IntType(64))
+
+
 def _emit_zeros(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
     return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
 
 def _eight_points(typing_context, data, i, out, w, fold):
     return types.uint64(data, types.uint64, out, types.uint64, types.boolean), _emit
+
+
+def _eight_unsound(typing_context, data, i):
+    return types.uint64(data, types.uint64), _emit_unsound
 
 
 def _trailing_zeros(typing_context, bits):
@@ -83,6 +100,12 @@ eight_points: Any = intrinsic(_eight_points)
 Bit 0 is the first. It is set where the character is not of three bytes (then those after it are meaningless) or,
 with fold, may be changed by folding: below U+3001, from U+FEFF on, or a voicing mark. data: uint8, READ bytes from
 i. out: uint32, room for eight from w. i, w: uint64. Continuation bytes are not checked.
+"""
+
+eight_unsound: Any = intrinsic(_eight_unsound)
+"""eight_unsound(data, i): a bit for each of eight places of three bytes that is no sound character of three bytes.
+
+Bit 0 is the first. data: uint8, READ bytes from i, a uint64.
 """
 
 trailing_zeros: Any = intrinsic(_trailing_zeros)
