@@ -11,22 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 LINE_EVERY_S = 30.0
 
 # No markup and no emoji: what is printed are URLs, file names and text, which may well hold [/b] or :x:.
 result = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
-notes = Console(stderr=True, highlight=False, markup=False, emoji=False)
+notes = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
@@ -34,11 +27,16 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1) + "\n")
 
 
-def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> None:
-    """A result for people. left: how many leading columns are names; the rest are numbers."""
+def print_table(
+    title: str, header: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1, whole: Sequence[str] = ()
+) -> None:
+    """A result for people. left: how many leading columns are names; the rest are numbers. whole: never folded."""
+    if not rows:
+        result.print(f"{title}: none" if title else "none")
+        return
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for i, name in enumerate(header):
-        table.add_column(name, justify="left" if i < left else "right", overflow="fold")
+        table.add_column(name, justify="left" if i < left else "right", overflow="fold", no_wrap=name in whole)
     for row in rows:
         table.add_row(*(shown(cell) for cell in row))
     result.print(table)
@@ -66,6 +64,24 @@ def size(number: float) -> str:
     return f"{number:.1f} TB"
 
 
+class _Amount(ProgressColumn):
+    """Bytes done of all, how fast, and how long it still takes; nothing in a phase that counts tasks alone."""
+
+    def render(self, task: Task) -> Text:
+        if not task.fields["bytes"]:
+            return Text("")
+        line = f"{size(task.completed)}/{size(task.total or 0)}"
+        if task.speed and not task.finished:
+            line += f" {size(task.speed)}/s"
+            if task.time_remaining is not None:
+                line += f" {int(task.time_remaining) // 60}:{int(task.time_remaining) % 60:02}"
+        return Text(line, style="dim")
+
+
+def _tasks(number: int) -> str:
+    return f"{number} task" if number == 1 else f"{number} tasks"
+
+
 class RunWatcher:
     """Shows a run: one bar a phase on a terminal, a line every 30 s elsewhere."""
 
@@ -75,6 +91,7 @@ class RunWatcher:
         self.task: TaskID | None = None
         self._kind, self._done, self._total, self._bytes, self._last = "", 0, 0, 0, time.monotonic()
         self._by_task: dict[str, int] = {}
+        self._counts_bytes = False
 
     def __enter__(self) -> "RunWatcher":
         if not self.quiet and notes.is_terminal:
@@ -82,9 +99,7 @@ class RunWatcher:
                 TextColumn("{task.description:<18}"),
                 BarColumn(),
                 TextColumn("{task.fields[tasks]}"),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(),
+                _Amount(),
                 console=notes,
             )
             self.bar.start()
@@ -99,11 +114,13 @@ class RunWatcher:
         self._kind, self._done, self._total, self._bytes = kind, reused, tasks, 0
         self._by_task = {}
         if self.bar:
-            self.task = self.bar.add_task(kind, total=max(total_bytes, 1), tasks=f"{reused}/{tasks}")
-            if reused == tasks or not total_bytes:
-                self.bar.update(self.task, completed=max(total_bytes, 1))
+            self._counts_bytes = total_bytes > 0
+            self.task = self.bar.add_task(
+                kind, total=total_bytes or tasks, tasks=f"{reused}/{tasks}", bytes=self._counts_bytes
+            )
+            self._draw()
         elif not self.quiet and tasks > reused:
-            notes.print(f"{kind}: {tasks} tasks" + (f", {reused} already done" if reused else ""))
+            notes.print(f"{kind}: {_tasks(tasks)}" + (f", {reused} already done" if reused else ""))
 
     def event(self, kind: str, task: Any, number: int) -> None:
         """Progress of one task."""
@@ -116,10 +133,20 @@ class RunWatcher:
             what = {"retry": "its worker died; trying again", "failed_document": "one document was failed"}[kind]
             notes.print(f"{task.name}: {what}")
         if self.bar and self.task is not None:
-            self.bar.update(self.task, completed=self._bytes, tasks=f"{self._done}/{self._total}")
+            self._draw()
         elif not self.quiet and time.monotonic() - self._last > LINE_EVERY_S:
             self._last = time.monotonic()
             notes.print(f"{self._kind}: {self._done}/{self._total} tasks, {size(self._bytes)} read")
+
+    def finish(self) -> None:
+        """The phase that began last is over."""
+        self._done = self._total
+        self._draw()
+
+    def _draw(self) -> None:
+        if self.bar and self.task is not None:
+            completed = self._bytes if self._counts_bytes else self._done
+            self.bar.update(self.task, completed=completed, tasks=f"{self._done}/{self._total}")
 
     def _add(self, key: str, number: int, most: int) -> None:
         """Count bytes of a task, never more than it has."""

@@ -67,6 +67,7 @@ def run_loaded(recipe: Any, out: Path, workers: int | None, engine: str, quiet: 
         manifest = run_recipe(recipe, out, make_engine(engine, workers or default_workers()), watcher)
         watcher.phase("report", 1, 0, 0)
         write_report(out)
+        watcher.finish()
     if not keep_text:
         drop_text(out)
     return manifest
@@ -311,7 +312,8 @@ def diff(
         return
     rows = [(m["from"], m["to"], m["documents"], m["ids"][0]) for m in answer["moves"]]
     title = f"{answer['same']:,} records have the same fate in both"
-    console.print_table(title, ("in the first", "in the second", "records", "such as"), rows, 2)
+    header = ("in the first", "in the second", "records", "such as")
+    console.print_table(title, header, rows, 2, whole=("such as",))
 
 
 @app.command()
