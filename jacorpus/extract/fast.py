@@ -24,7 +24,7 @@ class Fast:
     """Decode and extract pages; rows with text pass through.
 
     seconds: CPU seconds a page may take (0: no limit). max_bytes: largest body. budget: largest share of
-    replacement characters. links: measure ``link_ratio`` (an eighth of the time); NaN without.
+    replacement characters. links: measure ``link_ratio`` (a twelfth of the time); NaN without.
     """
 
     seconds: float = 10.0
@@ -57,6 +57,7 @@ def extract(html: str, links: bool = True) -> Extracted:
 
 
 def _marked(html: str, links: bool) -> str:
+    """HTML with marks: out of one pass over its bytes, or step by step where that leaves it to these."""
     from jacorpus.kernels.html_marks import mark_html
 
     if (marked := mark_html(html, links)) is not None:

@@ -60,6 +60,12 @@ def test_xml_declaration() -> None:
     assert meta_label(b"<?xml version='1.0' encoding='EUC-JP'?><html>") == "euc-jp"
 
 
+@pytest.mark.parametrize("length", range(4070, 4100))
+def test_meta_label_is_whole_wherever_it_stands(length: int) -> None:
+    assert meta_label(b" " * length + b"<meta charset=utf-8><meta charset=euc-jp>") == "utf-8"
+    assert meta_label(b" " * length + b"<!-- <meta charset=utf-8> --><meta charset=euc-jp>") == "euc-jp"
+
+
 def test_how_names_the_clue() -> None:
     body = page(PROSE, "<meta charset=utf-8>").encode()
     assert got(body, "utf-8").how == "http"
