@@ -96,6 +96,7 @@ def write_clusters(folder: Path, label: str, share: float, ids: Any) -> dict[str
         pa.array(sizes[by_row].astype(np.uint32)),
         id_array(names[:, 0], names[:, 1]),
         pa.array(np.full(len(rows), 0.9, np.float32)),
+        pa.nulls(len(rows), pa.string()),
     ]
     (folder / "clusters").mkdir(exist_ok=True)
     with PartWriter(folder / f"clusters/{label}.arrow", CLUSTERS, None) as writer:

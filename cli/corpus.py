@@ -378,3 +378,19 @@ def report(out: Out, verbose: Verbose = False) -> None:
     from jacorpus.output.report import write_report
 
     console.result.print(write_report(out))
+
+
+@app.command()
+def index(
+    out: Out,
+    folder: Annotated[Path, typer.Argument(metavar="INDEX", help="Folder of the index.", show_default=False)],
+    name: Annotated[str, typer.Option("--name", help="What to call this crawl.", show_default=False)],
+    verbose: Verbose = False,
+) -> None:
+    """Add a finished run's signatures to an index that later crawls are compared with.
+
+    Example: jacorpus corpus index out/2024-33 index --name 2024-33
+    """
+    from jacorpus.older import index_run
+
+    console.result.print(f"{index_run(out, folder, name):,} documents of {out} are in {folder} as {name}")

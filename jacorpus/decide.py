@@ -18,6 +18,7 @@ from jacorpus.schema import CLUSTERS, ID
 from jacorpus.shards import read_table
 
 KEPT, BY_RULE, DUPLICATE, REMOVED = 0, 1, 2, 3
+OLDER = -2  # in place of a kept row: a document of an older crawl
 
 DECISION = pa.schema(
     [
@@ -49,6 +50,19 @@ class SignalPart:
 
 
 @dataclass(frozen=True)
+class Older:
+    """What older crawls keep of the clusters: the id for each clustered row as two words, [C] each."""
+
+    high: np.ndarray
+    low: np.ndarray
+    snapshot: pa.Array  # string [C], null where no older crawl keeps a member
+
+    def there(self) -> np.ndarray:
+        """bool [C]."""
+        return self.snapshot.is_valid().to_numpy(zero_copy_only=False)
+
+
+@dataclass(frozen=True)
 class Clusters:
     """One dedup stage's finding: documents with a duplicate, sorted by row. roots: row naming the cluster."""
 
@@ -57,6 +71,7 @@ class Clusters:
     roots: np.ndarray  # int64 [C]
     sizes: np.ndarray  # int32 [C]
     similarity: np.ndarray  # float32 [C]
+    older: Older | None = None
 
     @cached_property
     def numbers(self) -> np.ndarray:
@@ -78,7 +93,8 @@ class Members:
 @dataclass
 class Decisions:
     """rule: int16 [N], first failing rule or -1. dedup: int8 [N], stage that dropped it or -1. kept_rows: per
-    dedup stage int64 [C], the row kept for each clustered row, -1 where no member survived the rules."""
+    dedup stage int64 [C], the row kept for each clustered row, -1 where no member survived the rules, OLDER where
+    an older crawl keeps one."""
 
     rule: np.ndarray
     removed: np.ndarray
@@ -153,6 +169,8 @@ def decide(
     for index, found in enumerate(clusters):
         own = members[index] if members else _members(parts, found.rows)
         kept = keepers(found, own, alive)
+        if found.older is not None:  # what is published stays
+            kept[found.older.there()] = OLDER
         lost = alive[found.rows] & (kept != found.rows)
         made.dedup[found.rows[lost]] = index
         alive[found.rows[lost]] = False
@@ -239,7 +257,11 @@ def _kept_words(found: Clusters, members: Members, kept: np.ndarray) -> tuple[np
     """(high, low, valid) of the id kept for each clustered row."""
     place = np.searchsorted(found.rows, np.maximum(kept, 0))
     place = np.minimum(place, max(len(found.rows) - 1, 0))
-    return members.high[place], members.low[place], kept >= 0
+    high, low = members.high[place], members.low[place]
+    if found.older is not None:
+        there = kept == OLDER
+        high, low = np.where(there, found.older.high, high), np.where(there, found.older.low, low)
+    return high, low, kept != -1
 
 
 def cluster_table(decisions: Decisions, index: int) -> pa.Table:
@@ -253,6 +275,7 @@ def cluster_table(decisions: Decisions, index: int) -> pa.Table:
         pa.array(found.sizes.astype(np.uint32)),
         id_array(high, low, valid),
         pa.array(found.similarity.astype(np.float32)),
+        pa.nulls(len(found.rows), pa.string()) if found.older is None else found.older.snapshot,
     ]
     return pa.Table.from_arrays(arrays, schema=CLUSTERS)
 

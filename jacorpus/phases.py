@@ -15,6 +15,7 @@ import pyarrow as pa
 from jacorpus.cluster import EDGE_BYTES, JoinTask, clusters_of, frequent_passages
 from jacorpus.decide import Clusters, Decisions, decide, decision_tables, number_parts
 from jacorpus.keys import key_of
+from jacorpus.older import open_older, split_older
 from jacorpus.plan import MeasureTask, Step
 from jacorpus.shards import read_table
 from jacorpus.stage import SignaturePart
@@ -47,6 +48,7 @@ class Found:
     estimates: list[str] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
     pairs: list[int] = field(default_factory=list)
+    retract: list[pa.Table] = field(default_factory=list)  # a table for each step with an index
     frequent: dict[str, str] = field(default_factory=dict)  # label -> key of its table
 
 
@@ -55,7 +57,9 @@ def cluster(run: "Run", parts: list[Part]) -> Found:
     documents = sum(part.result["counts"]["documents"] for part in parts)
     for step in (*run.pipeline.dedups(), *run.pipeline.cuts()):
         signatures = _signatures(run, parts, step)
-        number = step.stage.partitions(documents)
+        index = open_older(run.store, parts, step)
+        signatures = index.joint(signatures) if index else signatures
+        number = step.stage.partitions(documents + (index.rows if index else 0))
         if step.kind == "dedup":
             found.estimates.append(step.stage.estimate(documents))
             run.watcher.say(found.estimates[-1])
@@ -69,13 +73,21 @@ def cluster(run: "Run", parts: list[Part]) -> Found:
         edges = sum(results[task.key]["counts"]["rows"] for task in tasks)
         run.watcher.say(f"{step.label}: {edges:,} pairs; joining them takes about {edges * EDGE_BYTES >> 20} MiB here")
         table = clusters_of(files)
-        rows, roots = table["row"].to_numpy().astype(np.int64), table["root"].to_numpy().astype(np.int64)
-        sizes, similarity = table["size"].to_numpy().astype(np.int32), table["similarity"].to_numpy()
-        found.clusters.append(Clusters(step.label, rows, roots, sizes, similarity))
+        clusters = _clusters(step.label, table)
+        if index:
+            clusters, gone = split_older(clusters, table, index)
+            found.retract.append(gone)
+        found.clusters.append(clusters)
         found.cluster_keys.append(base)
         found.pairs.append(edges)
         found.metadata.append(_sum_metadata([results[task.key].get("metadata", {}) for task in tasks]))
     return found
+
+
+def _clusters(label: str, table: pa.Table) -> Clusters:
+    rows, roots = table["row"].to_numpy().astype(np.int64), table["root"].to_numpy().astype(np.int64)
+    sizes, similarity = table["size"].to_numpy().astype(np.int32), table["similarity"].to_numpy()
+    return Clusters(label, rows, roots, sizes, similarity)
 
 
 def _signatures(run: "Run", parts: list[Part], step: Step) -> list[SignaturePart]:
@@ -90,7 +102,15 @@ def _signatures(run: "Run", parts: list[Part], step: Step) -> list[SignaturePart
 
 def _join_task(run: "Run", parts: list[Part], step: Step, signatures: list[SignaturePart], i: int, number: int) -> Task:
     inputs = [[part.task.key, part.result["counts"]["documents"]] for part in parts]
-    key = key_of({"kind": "join", "step": step.key(), "inputs": inputs, "partition": [i, number]})
+    key = key_of(
+        {
+            "kind": "join",
+            "step": step.key(),
+            "inputs": inputs,
+            "partition": [i, number],
+            "rows": sum(p.rows for p in signatures),
+        }
+    )
     return Task("join", key, JoinTask(step, tuple(signatures), i, number), f"{step.label} {i + 1}/{number}")
 
 

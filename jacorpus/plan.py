@@ -234,12 +234,17 @@ def measure_key(recipe: Recipe, pipeline: Pipeline, source: SourceSpec, name: st
             "digest": digest,
             "span": [span.start, span.stop],
             "limit": recipe.limit,
-            "steps": [step.key() for step in steps],
+            "steps": [_measured(step.key()) for step in steps],
             "guards": [dataclasses.asdict(pipeline.rules[i]) for i in guards],
             "columns": {name: str(kind) for name, kind in pipeline.columns().items()},
             "format": 1,
         }
     )
+
+
+def _measured(key: dict[str, Any]) -> dict[str, Any]:
+    """A step's key without the index it joins with, which changes no signature."""
+    return {**key, "options": {name: value for name, value in key["options"].items() if name != "index"}}
 
 
 def stages_for_manifest(recipe: Recipe, pipeline: Pipeline) -> list[dict[str, Any]]:

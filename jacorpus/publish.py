@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from jacorpus.decide import Decisions, cluster_table
 from jacorpus.keys import key_of, versions_of
 from jacorpus.manifest import assemble
@@ -46,14 +48,30 @@ def publish_all(
             publish(run.store.part(key, "table.arrow"), run.out / "clusters" / f"{clusters.label}.arrow")
             listed["clusters"].add(f"{clusters.label}.arrow")
             keys.append(key)
+        retract = _publish_retract(run, found)
         _remove_unlisted(run.out, listed)
         resolved = run.recipe.resolved()
         (run.out / "recipe.resolved.toml").write_text(to_toml(resolved), "utf-8")
         manifest = assemble(run, parts, found, shards, keys)
+        if retract:
+            manifest["retract"] = retract
         _write_run(run, started)
         run.store.keep_only(run.keys)
         write_json(run.out / "manifest.json", manifest)
     return manifest
+
+
+def _publish_retract(run: "Run", found: Found) -> dict[str, Any] | None:
+    """retract.arrow, where a stage joined with older crawls: what they published and this run supersedes."""
+    target = run.out / "retract.arrow"
+    if not found.retract:
+        target.unlink(missing_ok=True)
+        return None
+    key = run.own_part(key_of({"retract": found.cluster_keys}), lambda: pa.concat_tables(found.retract))
+    publish(run.store.part(key, "table.arrow"), target)
+    result = run.store.done(key)
+    assert result is not None
+    return {"path": "retract.arrow", **result["parts"]["table.arrow"]}
 
 
 def _write_run(run: "Run", started: datetime.datetime) -> None:

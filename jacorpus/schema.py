@@ -63,6 +63,7 @@ CLUSTERS = pa.schema(
         pa.field("cluster_size", pa.uint32(), nullable=False),
         pa.field("kept_id", ID),  # null when no member survived the rules
         pa.field("similarity", pa.float32()),  # to the neighbor it was joined through (largest)
+        pa.field("snapshot", pa.string()),  # of kept_id, where an older crawl keeps it; else null
     ]
 )
 """Rows of clusters/LABEL.arrow: every document that has a duplicate, sorted by row."""

@@ -78,6 +78,8 @@ class Minhash:
     scheme: ``oph`` (fast), or the very values of the library datasketch 2 or 1 (``datasketch``,
         ``datasketch-1``; a hundred times slower).
     seed: of all hashing. partition_bytes: memory of one join task.
+    index: folder with the signatures of older crawls (``corpus index``), a path with a slash in it; their
+        documents count as seen, and what they keep stays.
     """
 
     threshold: float = 0.7
@@ -90,6 +92,7 @@ class Minhash:
     scheme: Literal["oph", "datasketch", "datasketch-1"] = "oph"
     seed: int = 1
     partition_bytes: int = 1 << 30
+    index: str = ""
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold <= 1:
@@ -100,6 +103,8 @@ class Minhash:
             raise ValueError(
                 f"{self.bands} bands of {self.rows} rows need {self.bands * self.rows} values, k is {self.k}"
             )
+        if self.index and "/" not in self.index:
+            raise ValueError(f"index is {self.index!r}; write it as a path, ./{self.index}")
         if self.n < 1:
             raise ValueError(f"n is {self.n}; an n-gram has at least one character")
 

@@ -33,7 +33,7 @@ from jacorpus.schema import ID
 from jacorpus.stage import SignaturePart
 
 FORMAT = 1
-UNSIGNED = ("threshold", "verify", "partition_bytes", "bands", "rows")
+UNSIGNED = ("threshold", "verify", "partition_bytes", "bands", "rows", "index")
 """Options that change what is joined but no stored value (bands and rows enter through the schema)."""
 
 INDEXED = pa.schema(
@@ -68,11 +68,13 @@ RETRACT = pa.schema(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One finished run in the index. signatures: (file, rows) in order. retract: file, where it superseded any."""
+    """One finished run in the index. signatures: (file, rows) in order. retract: file, where it superseded any.
+    run: key of its signatures."""
 
     name: str
     signatures: tuple[tuple[str, int], ...]
     retract: bool
+    run: str = ""
 
     @property
     def rows(self) -> int:
@@ -101,6 +103,11 @@ class Index:
         ]
         firsts = accumulate((rows for _, rows in files), initial=0)
         return [SignaturePart(path, first, rows) for (path, rows), first in zip(files, firsts, strict=False)]
+
+    def before(self, run: str) -> "Index":
+        """Without the run with these signatures and all later ones: a run made again is not older than itself."""
+        runs = [snapshot.run for snapshot in self.snapshots]
+        return Index(self.folder, self.snapshots[: runs.index(run)]) if run in runs else self
 
     def joint(self, parts: Sequence[SignaturePart]) -> list[SignaturePart]:
         """Old parts and then the new ones, shifted by R."""
@@ -160,7 +167,9 @@ def open_index(folder: Path, stage: Any, use: str) -> Index:
             f"the signatures in {folder} were made otherwise: {what}; use the same options or sign them again"
         )
     snapshots = tuple(
-        Snapshot(entry["name"], tuple((name, rows) for name, rows in entry["signatures"]), entry["retract"])
+        Snapshot(
+            entry["name"], tuple((name, rows) for name, rows in entry["signatures"]), entry["retract"], entry["run"]
+        )
         for entry in content["snapshots"]
     )
     index = Index(folder, snapshots)
@@ -177,6 +186,7 @@ def add_snapshot(
     parts: Sequence[SignaturePart],
     documents: pa.Table,
     retract: pa.Table | None = None,
+    run: str = "",
 ) -> None:
     """Add a finished run to the index in a folder, which is made where it is missing.
 
@@ -205,12 +215,18 @@ def add_snapshot(
     if retract is not None and len(retract):
         _write(temporary / "retract.arrow", retract.cast(RETRACT))
     os.replace(temporary, target)
-    added = Snapshot(name, tuple(signatures), retract is not None and len(retract) > 0)
+    added = Snapshot(name, tuple(signatures), retract is not None and len(retract) > 0, run)
     content = {
         "format": FORMAT,
         "settings": settings_of(stage, use),
         "snapshots": [
-            {"name": entry.name, "rows": entry.rows, "signatures": entry.signatures, "retract": entry.retract}
+            {
+                "name": entry.name,
+                "rows": entry.rows,
+                "signatures": entry.signatures,
+                "retract": entry.retract,
+                "run": entry.run,
+            }
             for entry in (*old, added)
         ],
     }

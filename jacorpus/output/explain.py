@@ -105,6 +105,7 @@ def _duplicates(folder: Finished, entry: dict[str, Any], identity: bytes) -> dic
         "cluster": own["cluster_id"].hex(),
         "size": own["cluster_size"],
         "kept": own["kept_id"].hex() if own["kept_id"] else None,
+        **({"snapshot": own["snapshot"]} if own["snapshot"] else {}),
         "similarity": round(float(own["similarity"]), 4),
         "members": members,
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jacorpus.decide import Clusters, SignalPart, number_parts
+from jacorpus.decide import Clusters, Older, SignalPart, id_words, number_parts
 from jacorpus.manifest import load_manifest
 from jacorpus.rule import Rule, rule_from_json
 from jacorpus.shards import read_batches, read_table
@@ -50,6 +50,7 @@ class Finished:
             smallest[index] if len(rows) else rows,
             table["cluster_size"].to_numpy().astype(np.int32),
             table["similarity"].to_numpy(),
+            _older(table),
         )
 
     def audit(self) -> Iterator[pa.RecordBatch]:
@@ -60,6 +61,15 @@ class Finished:
     def recipe_folder(self) -> Path:
         """Where the recipe lay when it was run."""
         return Path(json.loads((self.out / "run.json").read_bytes())["folder"])
+
+
+def _older(table: pa.Table) -> Older | None:
+    """What older crawls keep, as the run knew it."""
+    snapshot = table["snapshot"].combine_chunks()
+    if snapshot.null_count == len(snapshot):
+        return None
+    words = id_words(table["kept_id"].combine_chunks())
+    return Older(words[:, 0], words[:, 1], snapshot)
 
 
 def finished(out: Path) -> Finished:
