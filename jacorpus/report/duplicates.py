@@ -45,7 +45,7 @@ def _curve(one: dict[str, Any], options: dict[str, Any]) -> Curve:
     from jacorpus.dedup.bands import detection
     from jacorpus.dedup.minhash import Minhash
 
-    stage = Minhash(**options)
+    stage = Minhash(**{**options, "index": ""})  # the manifest names it by content
     bands, rows = stage.shape()
     grid = [i / 50 for i in range(51)]
     line = Line(f"{bands} bands of {rows} rows", tuple((s, float(detection(s, bands, rows))) for s in grid))
