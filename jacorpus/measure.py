@@ -7,6 +7,7 @@ Leaves in its part folder:
     signatures-LABEL.arrow   what a dedup or cut stage needs of each document
 """
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus import inflight
-from jacorpus.errors import JacorpusError
+from jacorpus.errors import InputError, JacorpusError
 from jacorpus.plan import MeasureTask, Step
 from jacorpus.schema import DOCUMENT, ID, PAGE
 from jacorpus.shards import PartWriter
@@ -78,6 +79,7 @@ def _filtered(column: Column, mask: np.ndarray, selection: pa.Array) -> Column:
 
 def measure(task: MeasureTask, folder: Path, progress: Progress, careful: bool) -> dict[str, Any]:
     """Run a task into its scratch folder; returns counts and parts. careful: document by document."""
+    _check_unchanged(task)
     with ExitStack() as stack:
         writers = _writers(task, folder, stack)
         counts = {"records": 0, "documents": 0, "failed": 0, "bytes": 0}
@@ -89,8 +91,24 @@ def measure(task: MeasureTask, folder: Path, progress: Progress, careful: bool) 
             _check_positions(chunk, seen, task)
             _write_chunk(task, chunk, writers, counts, careful)
             progress(chunk.read_bytes)
+    _check_unchanged(task)
     parts = {writer.path.name: writer.info for writer in writers.values()}
     return {"parts": parts, "counts": counts, "skipped": dict(sorted(skipped.items()))}
+
+
+def _check_unchanged(task: MeasureTask) -> None:
+    """The task's key speaks of the file as it was planned. Raises InputError when it is gone or has another size."""
+    if "://" in task.file.uri:
+        return
+    try:
+        size = os.stat(task.file.uri).st_size
+    except OSError as error:
+        raise InputError(f"{task.file.uri} can't be read any more: {error.strerror}") from error
+    if size != task.file.size:
+        raise InputError(
+            f"{task.file.uri} changed while the run was reading it ({task.file.size:,} bytes before, {size:,} now); "
+            "run the same command again when it is complete"
+        )
 
 
 def _writers(task: MeasureTask, folder: Path, stack: ExitStack) -> dict[str, PartWriter]:

@@ -12,9 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from jacorpus.engine.local import Local
 from jacorpus.errors import InputError, JacorpusError, RecipeError, StorageError
 from jacorpus.manifest import load_manifest
 from jacorpus.output.validate import validate
+from jacorpus.phases import Part
+from jacorpus.recipe import recipe_from_tables
+from jacorpus.run import Run
 from jacorpus.shards import read_table
 from jacorpus.store import Store
 from tests.small import public_bytes, run_small, tables, write_corpus
@@ -214,3 +218,23 @@ def test_an_output_folder_that_can_not_be_is_one_sentence(tmp_path: Path, where:
     if not where.startswith("/"):
         with pytest.raises(JacorpusError, match="output folder of a run"):
             load_manifest(tmp_path / where)
+
+
+@pytest.mark.parametrize(("change", "message"), [("gone", "can't be read any more"), ("grown", "changed while")])
+def test_an_input_that_changes_after_the_plan_is_one_sentence(tmp_path: Path, change: str, message: str) -> None:
+    folder = write_corpus(tmp_path / "in")
+    run = Run(recipe_from_tables(tables(folder), folder, "small"), tmp_path / "out", Local(1))
+    plan, victim = run.plan, folder / "part-1.jsonl"
+
+    def plan_then_change() -> list[Part]:
+        parts = plan()
+        if change == "gone":
+            victim.unlink()
+        else:
+            victim.write_bytes(victim.read_bytes() + b'{"text": "more"}\n')
+        return parts
+
+    run.plan = plan_then_change  # type: ignore[method-assign]
+    with pytest.raises(InputError, match=message):
+        run.execute()
+    assert not (tmp_path / "out" / "manifest.json").exists()
