@@ -40,7 +40,10 @@ def load_model(path: str) -> Any:
         path = str(Path(spec.origin).parent / "resources" / "lid.176.ftz")
     if not Path(path).is_file():
         raise InputError(f"language model {path} is not there: give `model` the path of a fastText .bin or .ftz file")
-    return fasttext.load_model(path)
+    try:
+        return fasttext.load_model(path)
+    except ValueError as error:
+        raise InputError(f"language model {path} is no fastText model ({error}); give a .bin or .ftz file") from error
 
 
 def model_answers(model: Any, texts: Sequence[str]) -> tuple[list[str], list[float]]:

@@ -1,10 +1,12 @@
 """Language detection: the traps between Japanese, Chinese and Korean, then the real texts."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from jacorpus.errors import InputError
-from jacorpus.language.detect import Detect, plain_label
+from jacorpus.language.detect import Detect, load_model, plain_label
 from tests.jacorpus.normalize.documents import document_batch
 
 
@@ -90,3 +92,9 @@ def test_result_does_not_depend_on_the_batch():
     assert labels(texts) == [labels([text])[0] for text in texts]
     assert labels([]) == []
     assert isinstance(Detect().apply(document_batch([])).columns["label"], pa.Array)
+
+
+def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"no model")
+    with pytest.raises(InputError, match="is no fastText model"):
+        load_model(str(tmp_path / "model.bin"))
