@@ -22,6 +22,9 @@ from jacorpus.errors import StorageError
 BATCH_ROWS = 4096
 BATCH_BYTES = 8 << 20
 
+_PAGE = 4096
+_MADV_PAGEOUT = 21
+
 Compression = Literal["zstd", "lz4"] | None
 
 
@@ -147,6 +150,25 @@ def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
     with opened(path) as reader:
         for i in range(reader.num_record_batches):
             yield reader.get_batch(i)
+
+
+def page_out(columns: Sequence[pa.Array]) -> None:
+    """Give back pages of memory-mapped columns: read pages count as this process's memory until then.
+
+    Only advice (Linux, MADV_PAGEOUT): nothing is lost, and where it is refused nothing happens.
+    """
+    import ctypes
+
+    try:
+        advise = ctypes.CDLL(None).madvise
+    except (OSError, AttributeError):
+        return
+    for column in columns:
+        for buffer in column.buffers():
+            if buffer is not None and buffer.size >= _PAGE:
+                start, stop = -(-buffer.address // _PAGE) * _PAGE, (buffer.address + buffer.size) // _PAGE * _PAGE
+                if start < stop:
+                    advise(ctypes.c_void_p(start), ctypes.c_size_t(stop - start), _MADV_PAGEOUT)
 
 
 @contextmanager

@@ -148,6 +148,7 @@ class SignaturePart:
     path: Path
     first_row: int
     rows: int
+    mapped: ClassVar[bool] = True
 
     def table(self) -> pa.Table:
         """All columns, memory-mapped: nothing is read until it is touched."""

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.schema import EDGES
+from jacorpus.shards import page_out
 from jacorpus.stage import SignaturePart
 
 KEYS = 1 << 64
@@ -68,6 +69,12 @@ def keys_between(
     return keys, rows, rest
 
 
+def give_back(parts: Sequence[SignaturePart], batches: Sequence[tuple[int, pa.RecordBatch]], column: str) -> None:
+    """Stop a column's pages from counting as this process's memory once they were read, where they are files'."""
+    if parts and all(part.mapped for part in parts):
+        page_out([batch.column(column) for _, batch in batches])
+
+
 def distinct_pairs(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(index of one of each pair of rows, number in that list of each pair's own)."""
     from jacorpus.kernels.occurrence import first_occurrence
@@ -107,6 +114,8 @@ def join_equal(parts: Sequence[SignaturePart], partition: int, partitions: int) 
     found, batches = [], opened(parts)
     for _, first, last in ranges(partition, partitions, 1):
         high, rows, (low,) = keys_between(batches, "key_high", first, last, "key_low")
+        give_back(parts, batches, "key_high")
+        give_back(parts, batches, "key_low")
         member = _repeated(high)  # only what half a key makes likely takes part in the sort
         high, low, rows = high[member], low[member], rows[member]
         order = np.lexsort((rows, low, high))

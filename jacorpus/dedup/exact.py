@@ -43,7 +43,7 @@ class Exact:
     """
 
     normalize: bool = False
-    partition_bytes: int = 1 << 30
+    partition_bytes: int = 512 << 20
 
     def signature_schema(self) -> pa.Schema:
         """128 bits a document: key_high, key_low."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -54,6 +54,8 @@ class _Held(SignaturePart):
     """A part whose signatures are in memory."""
 
     batches: tuple[pa.RecordBatch, ...] = ()
+
+    mapped: ClassVar[bool] = False
 
     def table(self) -> pa.Table:
         return pa.Table.from_batches(self.batches)

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.dedup.bands import choose, curve, expected_recall
-from jacorpus.dedup.buckets import distinct_pairs, edge_table, keys_between, opened, partitions_for, ranges
+from jacorpus.dedup.buckets import distinct_pairs, edge_table, give_back, keys_between, opened, partitions_for, ranges
 from jacorpus.stage import Column, SignaturePart
 
 HUB_ROUNDS = 8
@@ -28,7 +28,10 @@ PAIRS_AT_ONCE = 1 << 15
 class _Signatures:
     """Signatures of all parts by global row number; memory-mapped, read where touched."""
 
-    def __init__(self, batches: Sequence[tuple[int, pa.RecordBatch]], k: int, kind: str) -> None:
+    def __init__(
+        self, batches: Sequence[tuple[int, pa.RecordBatch]], k: int, kind: str, parts: Sequence[SignaturePart] = ()
+    ) -> None:
+        self.parts, self.batches = parts, batches
         self.k, self.kind = k, kind
         self.firsts = np.array([row for row, _ in batches], np.uint64)
         self.pieces = [self._piece(batch.column("signature")) for _, batch in batches]
@@ -61,6 +64,7 @@ class _Signatures:
         for start in range(0, len(a), PAIRS_AT_ONCE):
             part = slice(start, start + PAIRS_AT_ONCE)
             out[part] = agreements(self.take(a[part]), self.take(b[part]))
+            give_back(self.parts, self.batches, "signature")
         return out[inverse]
 
 
@@ -91,7 +95,7 @@ class Minhash:
     verify: bool = True
     scheme: Literal["oph", "datasketch", "datasketch-1"] = "oph"
     seed: int = 1
-    partition_bytes: int = 1 << 30
+    partition_bytes: int = 512 << 20
     index: str = ""
 
     def __post_init__(self) -> None:
@@ -161,13 +165,14 @@ class Minhash:
         pairs, place = [(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64))], 0
         for band, low, high in ranges(partition, partitions, self.shape()[0]):
             keys, rows, _ = keys_between(batches, f"band_{band:03d}", low, high)
+            give_back(parts, batches, f"band_{band:03d}")
             first = first_occurrence(keys)  # rows ascend: the first of a bucket is its smallest document
             others = np.flatnonzero(first != np.arange(len(first)))
             hubs = first[others]
             pairs.append((rows[hubs], rows[others], hubs + place))
             place += len(rows)
         a, b, bucket = (np.concatenate(side) for side in zip(*pairs, strict=True))
-        return self._hubs(a, b, bucket, _Signatures(batches, self.k, self.kind()))
+        return self._hubs(a, b, bucket, _Signatures(batches, self.k, self.kind(), parts))
 
     def _hubs(self, a: np.ndarray, b: np.ndarray, bucket: np.ndarray, signatures: _Signatures) -> pa.Table:
         """Edges out of the first round's pairs: hub, other document and number of the bucket of each, uint64 [P]."""

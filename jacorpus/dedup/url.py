@@ -75,7 +75,7 @@ class Url:
     partition_bytes: memory of one join task.
     """
 
-    partition_bytes: int = 1 << 30
+    partition_bytes: int = 512 << 20
 
     def signature_schema(self) -> pa.Schema:
         """128 bits a document: key_high, key_low of the normalized URL."""

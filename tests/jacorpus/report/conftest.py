@@ -209,6 +209,7 @@ def _deduplicate(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "reason": "near_duplicate",
                     "cluster": cluster,
                     "kept_id": keeper["id"],
+                    "snapshot": None,
                 }
             similarity = None if row is keeper else 0.82
             clusters.append(
@@ -218,6 +219,7 @@ def _deduplicate(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "cluster_id": cluster,
                     "cluster_size": len(members),
                     "kept_id": keeper["id"],
+                    "snapshot": None,
                     "similarity": similarity,
                 }
             )

@@ -12,7 +12,13 @@ def write(path, clusters):
     for members in clusters:
         kept = next((bytes([i]) * 16 for i, is_kept in members if is_kept), None)
         for i, _ in members:
-            row = {"row": i, "id": bytes([i]) * 16, "cluster_id": bytes([members[0][0]]) * 16, "kept_id": kept}
+            row = {
+                "row": i,
+                "id": bytes([i]) * 16,
+                "cluster_id": bytes([members[0][0]]) * 16,
+                "kept_id": kept,
+                "snapshot": None,
+            }
             rows.append({**row, "cluster_size": len(members), "similarity": 0.8})
     with pa.ipc.new_file(path, CLUSTERS) as writer:
         writer.write_table(pa.Table.from_pylist(rows, CLUSTERS), max_chunksize=2)
