@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.record import RESULTS
 
-READY = ("near_duplicates", "filters", "nfkc", "archive", "what_if", "memory")
+READY = ("near_duplicates", "filters", "nfkc", "archive", "archive_fast", "what_if", "memory")
 Row = dict[str, Any]
 GOLD_BY_PEOPLE = ("scrapinghub", "trafilatura", "postlight")
 
