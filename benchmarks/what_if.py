@@ -126,7 +126,9 @@ def asked(folder: Path, words: list[str]) -> dict[str, Any]:
     """One question as a process: seconds, CPU seconds, answer."""
     command = [sys.executable, "-c", "from cli.main import main; main()", "corpus", "what-if", str(folder)]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    run = subprocess.run([*command, *words, "--json"], capture_output=True, text=True, check=True)
+    run = subprocess.run([*command, *words, "--json"], capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise RuntimeError(run.stderr[-3000:])
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     total = json.loads(run.stdout)["total"]
