@@ -236,6 +236,8 @@ def _print_story(story: dict[str, Any]) -> None:
     for found in story["duplicates"]:
         say(f"  {found['label']}: one of {found['size']} in cluster {found['cluster']}, kept {found['kept'] or 'none'}")
         say(f"    nearest neighbor {found['similarity']}; members {' '.join(found['members'][:6])}")
+        if found.get("matched"):
+            say(f"    matched {found['matched']} of the snapshot {found['matched_in']}")
     rules = [(r["verdict"], r["signal"], r["value"], r["bound"]) for r in story.get("rules", [])]
     if rules:
         console.print_table("", ("verdict", "signal", "value", "keep if"), rules, 2)

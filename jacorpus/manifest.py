@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jacorpus.phases import Found, Part
     from jacorpus.run import Run
 
-FORMAT = 1
+FORMAT = 2
 
 
 def assemble(

@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jacorpus.decide import Clusters, Members, Older, id_words, keepers
-from jacorpus.dedup.snapshots import INDEXED, Index, add_snapshot, open_index, retractions
+from jacorpus.dedup.snapshots import INDEXED, Index, add_snapshot, matches, open_index, retractions
 from jacorpus.errors import RecipeError
 from jacorpus.keys import key_of
-from jacorpus.shards import read_table
+from jacorpus.schema import ID
+from jacorpus.shards import read_batches, read_table
 from jacorpus.stage import SignaturePart
 from jacorpus.store import Store
 
@@ -76,6 +77,42 @@ def split_older(joint: Clusters, table: pa.Table, index: Index) -> tuple[Cluster
     return found, gone
 
 
+MATCHED = pa.schema(
+    [
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("row", pa.uint64(), nullable=False),  # over all rows of signals/, in manifest order
+        pa.field("matched_id", ID, nullable=False),
+        pa.field("snapshot", pa.string(), nullable=False),
+        pa.field("similarity", pa.float32()),  # null: joined through other new documents only
+    ]
+)
+"""Rows of matched.arrow: the older document that each new one matched."""
+
+
+def matched_older(label: str, edge_files: Sequence[Path], table: pa.Table, index: Index) -> pa.Table:
+    """Schema MATCHED. table: clusters over joint rows as ``cluster_rows`` gave them."""
+    edges = (pa.Table.from_batches([batch]) for path in edge_files for batch in read_batches(path))
+    found = matches(edges, table, index.rows)
+    old = found["matched"].to_numpy().astype(np.int64)
+    ids = index.documents()["id"].combine_chunks().take(pa.array(old))
+    labels = pa.array([label] * len(old), pa.string())
+    columns = [labels, found["row"], ids, pa.array(index.names(old), pa.string()), found["similarity"]]
+    return pa.table(columns, schema=MATCHED)
+
+
+def _refuse_known_ids(folder: Path, step: "Step", documents: pa.Table, name: str) -> None:
+    """Two crawls whose files have the same paths would share ids; nobody could tell their documents apart."""
+    if not (folder / "index.json").exists():
+        return
+    known = open_index(folder, step.stage, step.use).documents()["id"].combine_chunks()
+    twice = pc.sum(pc.is_in(documents["id"], known)).as_py() or 0
+    if twice:
+        raise RecipeError(
+            f"{twice:,} documents of {name!r} have ids that {folder} already holds: the files of both crawls have the "
+            "same paths below their glob; put the month into the path or the domain"
+        )
+
+
 def index_run(out: Path, folder: Path, name: str) -> int:
     """Add a finished run's signatures to the index in ``folder``, made where missing; returns its documents.
 
@@ -107,6 +144,11 @@ def index_run(out: Path, folder: Path, name: str) -> int:
         tables.append(pa.table([signals["id"], published, sizes, priority], schema=INDEXED))
     documents = pa.concat_tables([INDEXED.empty_table(), *tables])
     retract = read_table(out / "retract.arrow") if "retract" in run.manifest else None
+    taken = (folder / "index.json").exists() and name in {
+        one.name for one in open_index(folder, step.stage, step.use).snapshots
+    }
+    if not taken:  # a name that is taken is the plainer mistake: add_snapshot names it
+        _refuse_known_ids(folder, step, documents, name)
     key = _run_key(store, [entry["key"] for entry in entries], step.label)
     add_snapshot(folder, step.stage, step.use, name, parts, documents, retract, key)
     return first

@@ -15,7 +15,7 @@ import pyarrow as pa
 from jacorpus.cluster import EDGE_BYTES, JoinTask, clusters_of, frequent_passages
 from jacorpus.decide import Clusters, Decisions, decide, decision_tables, number_parts
 from jacorpus.keys import key_of
-from jacorpus.older import open_older, split_older
+from jacorpus.older import matched_older, open_older, split_older
 from jacorpus.plan import MeasureTask, Step
 from jacorpus.shards import read_table
 from jacorpus.stage import SignaturePart
@@ -49,6 +49,7 @@ class Found:
     metadata: list[dict[str, str]] = field(default_factory=list)
     pairs: list[int] = field(default_factory=list)
     retract: list[pa.Table] = field(default_factory=list)  # a table for each step with an index
+    matched: list[pa.Table] = field(default_factory=list)  # likewise: which older document each new one matched
     frequent: dict[str, str] = field(default_factory=dict)  # label -> key of its table
 
 
@@ -77,6 +78,7 @@ def cluster(run: "Run", parts: list[Part]) -> Found:
         if index:
             clusters, gone = split_older(clusters, table, index)
             found.retract.append(gone)
+            found.matched.append(matched_older(step.label, files, table, index))
         found.clusters.append(clusters)
         found.cluster_keys.append(base)
         found.pairs.append(edges)

@@ -48,30 +48,32 @@ def publish_all(
             publish(run.store.part(key, "table.arrow"), run.out / "clusters" / f"{clusters.label}.arrow")
             listed["clusters"].add(f"{clusters.label}.arrow")
             keys.append(key)
-        retract = _publish_retract(run, found)
+        older = _publish_older(run, found)
         _remove_unlisted(run.out, listed)
         resolved = run.recipe.resolved()
         (run.out / "recipe.resolved.toml").write_text(to_toml(resolved), "utf-8")
-        manifest = assemble(run, parts, found, shards, keys)
-        if retract:
-            manifest["retract"] = retract
+        manifest = {**assemble(run, parts, found, shards, keys), **older}
         _write_run(run, started)
         run.store.keep_only(run.keys)
         write_json(run.out / "manifest.json", manifest)
     return manifest
 
 
-def _publish_retract(run: "Run", found: Found) -> dict[str, Any] | None:
-    """retract.arrow, where a stage joined with older crawls: what they published and this run supersedes."""
-    target = run.out / "retract.arrow"
-    if not found.retract:
-        target.unlink(missing_ok=True)
-        return None
-    key = run.own_part(key_of({"retract": found.cluster_keys}), lambda: pa.concat_tables(found.retract))
-    publish(run.store.part(key, "table.arrow"), target)
-    result = run.store.done(key)
-    assert result is not None
-    return {"path": "retract.arrow", **result["parts"]["table.arrow"]}
+def _publish_older(run: "Run", found: Found) -> dict[str, Any]:
+    """Where a stage joined with older crawls: retract.arrow (published documents that this run supersedes) and
+    matched.arrow (which older document each new one matched), as the manifest lists them."""
+    listed: dict[str, Any] = {}
+    for name, tables in (("retract", found.retract), ("matched", found.matched)):
+        target = run.out / f"{name}.arrow"
+        if not tables:
+            target.unlink(missing_ok=True)
+            continue
+        key = run.own_part(key_of({name: found.cluster_keys}), partial(pa.concat_tables, tables))
+        publish(run.store.part(key, "table.arrow"), target)
+        result = run.store.done(key)
+        assert result is not None
+        listed[name] = {"path": target.name, **result["parts"]["table.arrow"]}
+    return listed
 
 
 def _write_run(run: "Run", started: datetime.datetime) -> None:

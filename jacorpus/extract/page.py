@@ -32,7 +32,7 @@ COLUMNS: Mapping[str, pa.DataType] = {
     "replacements": pa.int32(),  # U+FFFD that decoding put in
     "truncated_tail": pa.int32(),  # 1: the body ended inside a character
     "html_bytes": pa.int64(),  # of the body; 0 where the source gave text
-    "link_ratio": pa.float64(),  # characters inside <a> / characters of the text; NaN where not measured
+    "link_ratio": pa.float64(),  # characters inside <a> / characters of the text; null where not measured
 }
 
 _HTML = ("text/html", "application/xhtml+xml")
@@ -202,5 +202,7 @@ def _columns(batch: pa.RecordBatch, pages: dict[int, _Page]) -> dict[str, Any]:
         "replacements": np.array([page.replacements if page else 0 for page in rows], np.int32),
         "truncated_tail": np.array([page.truncated_tail if page else 0 for page in rows], np.int32),
         "html_bytes": sizes.to_numpy(zero_copy_only=False),
-        "link_ratio": np.array([page.extracted.link_ratio if page else np.nan for page in rows], np.float64),
+        "link_ratio": pa.array(
+            [page.extracted.link_ratio if page else None for page in rows], pa.float64(), from_pandas=True
+        ),
     }

@@ -106,9 +106,19 @@ def _duplicates(folder: Finished, entry: dict[str, Any], identity: bytes) -> dic
         "size": own["cluster_size"],
         "kept": own["kept_id"].hex() if own["kept_id"] else None,
         **({"snapshot": own["snapshot"]} if own["snapshot"] else {}),
+        **_matched(folder, entry["label"], own["row"]),
         "similarity": round(float(own["similarity"]), 4),
         "members": members,
     }
+
+
+def _matched(folder: Finished, label: str, row: int) -> dict[str, Any]:
+    """The older document it matched, where the stage joined with older crawls."""
+    if "matched" not in folder.manifest:
+        return {}
+    table = read_table(folder.out / folder.manifest["matched"]["path"])
+    hit = table.filter(pc.and_(pc.equal(table["row"], row), pc.equal(table["label"], label))).to_pylist()
+    return {"matched": hit[0]["matched_id"].hex(), "matched_in": hit[0]["snapshot"]} if hit else {}
 
 
 def _shard(folder: Finished, identity: bytes, domain: str) -> dict[str, Any] | None:

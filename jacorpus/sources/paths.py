@@ -114,7 +114,7 @@ def _from_list(listed: str, base: Path) -> list[InputFile]:
                 lines = b"".join(compression.pieces(handle, kind)).decode().splitlines()
         except (compression.Damaged, UnicodeDecodeError) as error:
             raise InputError(f"the path list {source.uri} can't be read: {error}") from error
-        lines = [line.strip() for line in lines if line.strip()]
+        lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
         if not lines:
             raise InputError(f"the path list {source.uri} is empty")
         for line in lines:

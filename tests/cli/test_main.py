@@ -162,3 +162,13 @@ def test_help_names_every_verb() -> None:
     for verb in ("run", "validate", "stats", "what-if", "explain", "diff", "export", "remove", "report"):
         assert verb in said
     assert os.linesep in said
+
+
+def test_index_adds_a_run_once(folder: Path, tmp_path: Path) -> None:
+    run_small(folder / "in", tmp_path / "out")
+    index = str(tmp_path / "index")
+    answer = _run("corpus", "index", str(tmp_path / "out"), index, "--name", "2026-10")
+    assert answer.returncode == 0, answer.stderr
+    again = _run("corpus", "index", str(tmp_path / "out"), index, "--name", "2026-10")
+    assert again.returncode == 2
+    assert "2026-10" in again.stderr

@@ -126,3 +126,21 @@ def test_other_signatures_are_refused_in_one_sentence(runs: Path) -> None:
         run_small(runs / "in-b", runs / "other", stages=_stages(runs / "index", seed=2))
     with pytest.raises(RecipeError, match="write it as a path"):
         run_small(runs / "in-b", runs / "other", stages=_stages(Path("index")))
+
+
+def test_names_the_older_document_that_matched(runs: Path) -> None:
+    rows = _rows(runs / "b", "b.jsonl")
+    known = next(row for row in rows.values() if row["state"] == "dropped" and row["kept_id"])
+    story = explain(runs / "b", known["id"].hex())[0]["duplicates"][0]
+    assert story["matched_in"] == "old"
+    old = {row["id"].hex() for row in _rows(runs / "a", "a.jsonl").values()}
+    assert story["matched"] in old
+    matched = read_table(runs / "b" / "matched.arrow").to_pylist()
+    assert all(row["similarity"] is None or row["similarity"] >= 0.7 for row in matched)
+
+
+def test_crawls_that_share_ids_are_refused(runs: Path, tmp_path: Path) -> None:
+    again = _write(tmp_path / "later", "a", [prose(i) for i in range(60, 64)])
+    run_small(again, tmp_path / "later-out", stages=_stages())
+    with pytest.raises(RecipeError, match="put the month into the path"):
+        index_run(tmp_path / "later-out", runs / "index", "later")

@@ -268,7 +268,7 @@ def _manifest(
         "pairs": 2 * len(clusters),
     }
     return {
-        "format": 1,
+        "format": 2,
         "name": "ja-web 試作",
         "seed": 42,
         "bytes_per_token": 4.1,

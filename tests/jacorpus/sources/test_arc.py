@@ -22,9 +22,9 @@ def document(url: str, block: bytes, kind: str = "text/html", more: str = "") ->
 DESCRIPTION = document(
     "filedesc://a.arc.gz", b"1 0 Someone\nURL IP-address Archive-date Content-type Archive-length\n", "text/plain"
 )
+HEADER = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=Shift_JIS\r\n\r\n"
 DOCUMENTS = [
-    document(f"http://a.example/{'of/many/folders/' * (i % 4) ** 4}{i}", b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=Shift_JIS\r\n\r\n" + page)
-    for i, page in enumerate(PAGES)
+    document(f"http://a.example/{'of/many/folders/' * (i % 4) ** 4}{i}", HEADER + page) for i, page in enumerate(PAGES)
 ]
 
 
