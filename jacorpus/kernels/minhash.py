@@ -39,6 +39,8 @@ SCHEMES = ("oph", "datasketch", "datasketch-1")
 ROUNDS = 8
 FEW = 3
 """So many empty bins are filled one by one."""
+PIECE = 4 << 20
+"""Bytes of a text that are hashed at once: at most 48 MB of code points and hashes."""
 EMPTY = 0xFFFFFFFF
 MERSENNE = (1 << 61) - 1
 
@@ -183,15 +185,69 @@ def _oph(hashes, count, salts, multipliers, bids, signature):
 
 
 @njit(cache=True, nogil=True)
-def _oph_all(offsets, data, fold, weights, finalizer, salts, multipliers, signatures, grams):
+def _cut(data, at, stop):
+    """The first place from ``at`` where a character begins that folding neither drops nor joins to the one before."""
+    while at < stop:
+        lead = data[at]
+        if (lead > 0x20 and lead < 0x7F) or (lead >= 0xE4 and lead <= 0xED) or lead == 0xE0:
+            return at
+        if lead == 0xE3 and at + 1 < stop and (data[at + 1] == 0x81 or data[at + 1] == 0x83):
+            return at
+        at += 1
+    return stop
+
+
+@njit(cache=True, nogil=True)
+def _walk(data, start, stop, fold, piece, weights, finalizer, room, signature, collect):
+    """Go through a text piece by piece: (n-grams, distinct hashes if ``collect``); else bid for signature's bins."""
+    points, hashes = room
+    n = len(weights)
+    distinct = np.empty(0, np.uint64)
+    kept, grams = 0, 0
+    while start < stop:
+        end = _cut(data, min(start + piece, stop), stop)
+        count = kept + np.int64(_decode(data, start, end, fold, points[kept:]))
+        start = end
+        if count >= n or (start == stop and grams == 0):
+            found = _hash(points, count, weights, finalizer, hashes)
+            grams += found
+            if collect:
+                distinct = np.unique(np.concatenate((distinct, hashes[:found])))
+            else:
+                _round(hashes, found, np.uint64(0), np.uint64(1), True, signature)
+        kept = min(count, n - 1)
+        for j in range(kept):
+            points[j] = points[count - kept + j]
+    return grams, distinct
+
+
+@njit(cache=True, nogil=True)
+def _oph_long(data, start, stop, fold, piece, weights, finalizer, salts, multipliers, room, bids, signature):
+    """`_oph` without all hashes in memory at once; n-grams. So many leave a bin empty only when they repeat."""
+    grams, _ = _walk(data, start, stop, fold, piece, weights, finalizer, room, signature, False)
+    if grams and (signature == np.uint32(EMPTY)).any():
+        _, distinct = _walk(data, start, stop, fold, piece, weights, finalizer, room, signature, True)
+        _oph(distinct, len(distinct), salts, multipliers, bids, signature)
+    return grams
+
+
+@njit(cache=True, nogil=True)
+def _oph_all(offsets, data, fold, piece, weights, finalizer, salts, multipliers, signatures, grams):
     longest = 0
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
-    points = np.empty(longest, np.uint32)
-    hashes = np.empty(longest, np.uint64)
+    points = np.empty(longest + len(weights), np.uint32)  # pages never written to take no memory
+    hashes = np.empty(longest + len(weights), np.uint64)
     bids = np.empty(signatures.shape[1], np.uint32)
     for row in range(len(offsets) - 1):
         signatures[row, :] = np.uint32(EMPTY)
+        start, stop, signature = offsets[row], offsets[row + 1], signatures[row]
+        if stop - start > piece:
+            room = points, hashes
+            grams[row] = _oph_long(
+                data, start, stop, fold, piece, weights, finalizer, salts, multipliers, room, bids, signature
+            )
+            continue
         if fold:  # said as constants: the tests of it inside go away, an eighth of the time with them
             count = _decode(data, offsets[row], offsets[row + 1], True, points)
         else:
@@ -301,7 +357,7 @@ def minhash(
     if scheme == "oph":
         weights, finalizer = ngram_constants(n, seed)
         salts, multipliers = oph_constants(k, seed)
-        _oph_all(offsets, data, fold, weights, finalizer, salts, multipliers, signatures, grams)
+        _oph_all(offsets, data, fold, PIECE, weights, finalizer, salts, multipliers, signatures, grams)
     else:
         a, b = permutations(scheme, k, seed)
         _datasketch_all(offsets, data, n, fold, a, b, scheme == "datasketch-1", signatures, grams)

@@ -3,7 +3,8 @@
 How it is fast and still exact: a table of hashes only preselects. The count of an n-gram's slot bounds its own
 count from above, so a position whose slot was hit once can't be repeated, and one whose slot has fewer hits than
 the best exact count can't be the commonest. What is left is compared character by character (`ngram_groups`) or
-as exact packed words (`ngram_types`). No result depends on a hash, so there is no probability of error.
+as exact packed words (`ngram_types`); very long texts are counted in passes (`ngram_passes`). No result depends
+on a hash, so there is no probability of error.
 
 Legend: N documents, L characters of a document; a group is the set of positions that share one n-gram, two or
 more; `codes` are code points, after which come characters that equal nothing (each is another).
@@ -18,9 +19,11 @@ import pyarrow as pa
 from numba import njit
 
 from jacorpus import script
+from jacorpus.kernels import ngram_passes
 from jacorpus.kernels.buffers import text_buffers
 from jacorpus.kernels.characters import CODE_POINTS, decode
 from jacorpus.kernels.ngram_groups import HOJICHAR_N, bits_for, buckets, hash_ngrams, maybe_repeated, refine
+from jacorpus.kernels.ngram_passes import count_long
 from jacorpus.kernels.ngram_types import DEEPEST, count_types, pack
 
 MAX_N = 32
@@ -158,14 +161,20 @@ def _covered_chars(codes, count, ns, room, covered_C):
 
 
 @njit(cache=True, nogil=True)
-def _measure(offsets, data, top_ns, type_ns, cover_ns, frequent, chars_N, top_NT, types_ND2, covered_NC, frequent_N):
-    """All documents; types_ND2 holds (repeated, distinct)."""
+def _measure(offsets, data, limits, top_ns, type_ns, cover_ns, frequent, counted):
+    """All documents. limits: (characters of the longest text counted in one piece, slots of the others' tables)."""
+    chars_N, top_NT, types_ND2, covered_NC, frequent_N = counted  # types_ND2 holds (repeated, distinct)
     most = 0
     for d in range(len(chars_N)):
         most = max(most, offsets[d + 1] - offsets[d])
+    codes = np.empty(most + MAX_N + 1, np.uint32)
+    long, slots = limits
+    if len(cover_ns):  # what is covered depends on the order of the text: no share can be counted alone
+        long = most
+    most = min(most, long)
     packable = len(type_ns) > 0 and type_ns.max() <= DEEPEST
     packed = most if packable else 0
-    codes, hashes = np.empty(most + MAX_N + 1, np.uint32), np.empty(most, np.uint32)
+    hashes = np.empty(most, np.uint32)
     candidates, positions = np.empty(most + 1, np.int32), np.empty(most + 1, np.int32)
     counts, seen = np.empty(1 << bits_for(most), np.int32), np.empty(1 << bits_for(4 * most), np.uint8)
     stack, tallies = np.empty((most // 2 + 4, 3), np.int32), np.zeros((3, MAX_N + 2), np.int64)
@@ -181,6 +190,10 @@ def _measure(offsets, data, top_ns, type_ns, cover_ns, frequent, chars_N, top_NT
         chars_N[d] = count
         for k in range(MAX_N + 1):
             codes[count + k] = np.uint32(0x80000000 + k)
+        if count > long:
+            n = np.int64(HOJICHAR_N if frequent else 0)
+            frequent_N[d] = count_long(codes, count, top_ns, type_ns, n, slots, top_NT[d], types_ND2[d])
+            continue
         for j, n in enumerate(top_ns):
             top_NT[d, j] = _top_count(codes, count, n, room)
         if packable and pack(codes, count, number_of, alphabet, words):
@@ -218,7 +231,8 @@ def repetition(
 ) -> Repetition:
     """Count repeated character n-grams of each text of a string array, exactly; each n is 1 to MAX_N.
 
-    A text shorter than n has zeros; a null counts as an empty text. Raises ValueError for other n.
+    A text shorter than n has zeros; a null counts as an empty text. Raises ValueError for other n. Memory: 4 bytes
+    a byte of the longest text at most, and up to 300 MB; with ``cover``, 60 bytes and more a character.
     """
     wrong = [n for n in (*top, *types, *cover) if not 1 <= n <= MAX_N]
     if wrong:
@@ -230,5 +244,6 @@ def repetition(
     types_ND2 = np.zeros((size, len(types), 2), np.int64)
     top_ns, type_ns, cover_ns = np.array(top, np.int64), np.array(types, np.int64), np.array(cover, np.int64)
     counts = chars_N, top_NT, types_ND2, covered_NC, frequent_N
-    _measure(offsets, data, top_ns, type_ns, cover_ns, bool(frequent), *counts)
+    limits = ngram_passes.LONG, ngram_passes.SLOTS
+    _measure(offsets, data, limits, top_ns, type_ns, cover_ns, bool(frequent), counts)
     return Repetition(chars_N, top_NT, types_ND2[..., 0], types_ND2[..., 1], covered_NC, frequent_N)

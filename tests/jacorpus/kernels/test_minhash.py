@@ -1,15 +1,17 @@
 """Signatures against their naive twins and against the installed datasketch."""
 
 import random
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from jacorpus.kernels import minhash as kernel
 from jacorpus.kernels.minhash import EMPTY, agreements, band_keys, datasketch_naive, minhash, oph_naive
-from jacorpus.kernels.ngrams import ngram_hashes
+from jacorpus.kernels.ngrams import ngram_hashes, ngram_hashes_naive
 from tests.jacorpus.dedup.texts import real_texts, sentences
 from tests.strategies import japanese_texts
 
@@ -19,6 +21,20 @@ from tests.strategies import japanese_texts
 def test_oph_equals_naive_also_on_slices(texts: list[str | None], k: int, n: int, fold: bool, skip: int) -> None:
     signatures, _ = minhash(pa.array(texts, pa.large_string()).slice(skip), k, n, 3, fold)
     assert signatures.tolist() == [oph_naive(text or "", k, n, 3, fold) for text in texts[skip:]]
+
+
+marks = st.text("かハﾊﾞﾟﾞ\u3099\u309a \u200b\ufeffaあ漢𠮷é", max_size=60)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(japanese_texts, st.lists(marks, max_size=4)), st.integers(1, 40), st.sampled_from([1, 5, 12]))
+@example(["か\u3099", "か \u3099が", "  ", "あ" * 90, "\u3099" * 20], 1, 5)
+def test_long_texts_in_pieces_equal_naive(texts: list[str | None], piece: int, n: int) -> None:
+    with mock.patch.object(kernel, "PIECE", piece):
+        for fold in (True, False):
+            signatures, grams = minhash(pa.array(texts, pa.large_string()), 16, n, 3, fold)
+            assert signatures.tolist() == [oph_naive(text or "", 16, n, 3, fold) for text in texts]
+            assert grams.tolist() == [len(ngram_hashes_naive(text or "", n, 3, fold)) for text in texts]
 
 
 @settings(max_examples=30, deadline=None)
