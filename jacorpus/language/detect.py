@@ -76,7 +76,7 @@ class Detect:
     keep: tuple[str, ...] = ()
     model: str = ""
     second_model: str = ""
-    head_chars: int = 600
+    head_chars: int = 400
     phase: ClassVar[Literal["measure"]] = "measure"
     label: ClassVar[str] = "language"
 
