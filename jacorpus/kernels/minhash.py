@@ -203,7 +203,7 @@ def _walk(data, start, stop, fold, piece, weights, finalizer, room, signature, c
     points, hashes = room
     n = len(weights)
     distinct = np.empty(0, np.uint64)
-    kept, grams = 0, 0
+    kept, grams = np.int64(0), 0
     while start < stop:
         end = _cut(data, min(start + piece, stop), stop)
         count = kept + np.int64(_decode(data, start, end, fold, points[kept:]))
@@ -215,7 +215,7 @@ def _walk(data, start, stop, fold, piece, weights, finalizer, room, signature, c
                 distinct = np.unique(np.concatenate((distinct, hashes[:found])))
             else:
                 _round(hashes, found, np.uint64(0), np.uint64(1), True, signature)
-        kept = min(count, n - 1)
+        kept = np.int64(min(count, n - 1))
         for j in range(kept):
             points[j] = points[count - kept + j]
     return grams, distinct

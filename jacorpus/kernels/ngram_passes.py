@@ -134,14 +134,15 @@ def _count_ngrams(codes, count, n, slots, unique, tally, tall):
     table, used = _count_share(codes, total, n, np.uint64(0), shares, unique, table)
     if shares > 1:
         shares = np.uint64(5 * used * np.int64(shares) // (3 * slots) + 1)
-    top, repeated, distinct, listed = 1, 0, total - left, 0
+    distinct, listed = total - left, 0
+    most = np.array([1, 0])  # occurrences of the commonest, n-grams repeated
     for share in range(shares):
         table, used = _count_share(codes, total, n, np.uint64(share), shares, unique, table)
         distinct += used
         for slot in range(len(table)):
             found = np.int64(table[slot, 1] >> _HALF)
-            top = max(top, found)
-            repeated += found > 1
+            most[0] = max(most[0], found)
+            most[1] += found > 1
             if found == 1:
                 i = np.int64(table[slot, 1] & _POSITION)
                 unique[i >> 3] |= np.uint8(1 << (i & 7))
@@ -150,13 +151,14 @@ def _count_ngrams(codes, count, n, slots, unique, tally, tall):
                 listed += 1
             else:
                 tally[found] += 1
-    return top, repeated, distinct
+    return most[0], most[1], distinct
 
 
 @njit(cache=True, nogil=True)
 def _frequent(repeated, types, tally, tall):
     """Occurrences of the top min(floor(sqrt(types)), repeated) n-grams."""
-    left, occurrences = min(int(np.sqrt(types)), repeated), 0
+    left = min(int(np.sqrt(types)), repeated)
+    occurrences = 0
     for found in np.sort(tall)[::-1]:
         if left > 0 and found > 0:
             occurrences += found
@@ -177,7 +179,9 @@ def count_long(codes, count, top_ns, type_ns, frequent, slots, top_T, types_D2):
     tally, tall = np.empty(_TALL, np.int64), np.empty(count // _TALL + 1, np.int64)
     unique = np.zeros(count // 8 + 1, np.uint8)
     occurrences = 0
-    for n in np.unique(np.concatenate((top_ns, type_ns, np.full(frequent > 0, frequent)))):
+    for n in np.unique(np.concatenate((top_ns, type_ns, np.array([frequent])))):
+        if n == 0:
+            continue
         top, repeated, types = _count_ngrams(codes, count, n, slots, unique, tally, tall)
         for j in range(len(top_ns)):
             if top_ns[j] == n:
