@@ -215,7 +215,7 @@ def _walk(data, start, stop, fold, piece, weights, finalizer, room, signature, c
                 distinct = np.unique(np.concatenate((distinct, hashes[:found])))
             else:
                 _round(hashes, found, np.uint64(0), np.uint64(1), True, signature)
-        kept = np.int64(min(count, n - 1))
+        kept = np.int64(count if count < n else n - 1)
         for j in range(kept):
             points[j] = points[count - kept + j]
     return grams, distinct

@@ -144,8 +144,8 @@ def _count_ngrams(codes, count, n, slots, unique, tally, tall):
             most[0] = max(most[0], found)
             most[1] += found > 1
             if found == 1:
-                i = np.int64(table[slot, 1] & _POSITION)
-                unique[i >> 3] |= np.uint8(1 << (i & 7))
+                first = np.int64(table[slot, 1] & _POSITION)
+                unique[first >> 3] |= np.uint8(1 << (first & 7))
             if found >= _TALL:
                 tall[listed] = found
                 listed += 1
