@@ -61,8 +61,10 @@ class _Signatures:
         index, inverse = distinct_pairs(a, b)
         a, b = a[index], b[index]
         out = np.empty(len(a), np.int64)
-        for start in range(0, len(a), PAIRS_AT_ONCE):
-            part = slice(start, start + PAIRS_AT_ONCE)
+        # A row of a mapped file brings up to 64 kB of its neighbors with it: fewer at once keep memory bounded.
+        step = PAIRS_AT_ONCE // 8 if self.parts else PAIRS_AT_ONCE
+        for start in range(0, len(a), step):
+            part = slice(start, start + step)
             out[part] = agreements(self.take(a[part]), self.take(b[part]))
             give_back(self.parts, self.batches, "signature")
         return out[inverse]
