@@ -1,6 +1,5 @@
 """A task: a pure function of what its key covers. Engines run tasks; they know nothing of what they do."""
 
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -53,8 +52,6 @@ def execute(attempt: Attempt, store: Store, progress: Callable[[int], None]) -> 
     from jacorpus import cluster, measure, write
 
     task = attempt.task
-    # What is alive now (modules, compiled kernels: a million objects) need not be walked by each collection.
-    gc.freeze()
     if task.kind == "compile":
         measure.compile_step(task.payload)
         return {}

@@ -80,6 +80,14 @@ def test_a_deadly_document_fails_alone(tmp_path: Path, how: str, stage: str, rea
     assert story["detail"]
 
 
+def test_a_stage_that_refuses_the_warming_up_text_stops_nothing(tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path / "in")
+    stages = [{"use": "tests.jacorpus.engine.test_local:Deadly", "needle": "Python 3.11", "how": "raise"}]
+    source = {"use": "sources.jsonl", "domain": "web", "paths": [str(folder / "*.jsonl")]}
+    recipe = recipe_from_tables({"source": [source], "stage": stages}, folder, "deadly")
+    assert run_recipe(recipe, tmp_path / "out", Local(2))["counts"]["kept"] == 70
+
+
 def test_memory_of_one_document_is_its_own_fault(tmp_path: Path) -> None:
     assert [row["reason"] for row in _run(tmp_path, "Deadly", "memory")] == ["oom"]
 
