@@ -8,6 +8,14 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL_DATA = ROOT.parent / "shared" / "data"
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes and long texts are named by their length: a name that holds content changes with it (gzip writes the time
+    into its header), and the parallel workers must collect equal names."""
+    if isinstance(val, bytes | str) and len(val) > 40:
+        return f"{argname}_{len(val)}"
+    return None
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real texts; tests that need it skip visibly where it is absent."""
