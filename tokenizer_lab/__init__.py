@@ -1,1 +1,1 @@
-"""Train, compare, extend and run tokenizers over Arrow text. Not built yet: see CHANGELOG.md."""
+"""Open, compare, train, extend and run tokenizers over Arrow text."""

@@ -1,0 +1,1 @@
+"""Numba over Arrow buffers: readable twin first, fast path second, one public function last."""

@@ -1,0 +1,1 @@
+"""What a comparison measures: one metric a file."""

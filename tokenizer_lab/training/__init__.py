@@ -1,0 +1,1 @@
+"""Trainers: one algorithm a file, and how text is split before."""
