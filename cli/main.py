@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cli import corpus, recipe
+from cli import corpus, recipe, tokenizer
 from cli.demo import demo
 from cli.doctor import doctor
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     help="From raw web archives to a trained Japanese language model.",
 )
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(tokenizer.app, name="tokenizer")
 app.add_typer(recipe.app, name="recipe")
 app.command()(demo)
 app.command()(doctor)

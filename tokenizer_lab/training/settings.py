@@ -45,7 +45,7 @@ class Training:
 
     def __post_init__(self) -> None:
         if self.vocab_size < 1 or self.multiple < 1 or self.reserved < 0 or self.budget_bytes < 1:
-            raise RecipeError("[tokenizer]: vocab_size, multiple and budget_bytes must be at least 1, reserved at least 0")
+            raise RecipeError("[tokenizer]: vocab_size, multiple and budget_bytes must be over 0, reserved not under 0")
         if not 0 < self.coverage <= 1:
             raise RecipeError("[tokenizer]: coverage is a share of the characters, over 0 and at most 1")
         if len(set(self.specials)) != len(self.specials) or "" in self.specials:

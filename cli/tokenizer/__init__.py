@@ -1,0 +1,5 @@
+"""``jacorpus tokenizer``: compare, verify, explain, train, extend, transfer, encode. One file a verb."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Open, compare, train, extend and run tokenizers.")
