@@ -70,7 +70,7 @@ class _Amount(ProgressColumn):
     def render(self, task: Task) -> Text:
         if not task.fields["bytes"]:
             return Text("")
-        line = f"{size(task.completed)}/{size(task.total or 0)}"
+        line = size(task.completed) + (f"/{size(task.total)}" if task.total else "")
         if task.speed and not task.finished:
             line += f" {size(task.speed)}/s"
             if task.time_remaining is not None:
@@ -159,3 +159,43 @@ class RunWatcher:
         """One line for people."""
         if not self.quiet:
             notes.print(line)
+
+
+class Meter:
+    """Progress of one long step that counts bytes or other units: a bar on a terminal, a line every 30 s elsewhere.
+
+    total: None where it is not known before. bytes: False counts plain numbers.
+    """
+
+    def __init__(self, title: str, total: int | None = None, quiet: bool = False, bytes: bool = True) -> None:
+        self.title, self.total, self.quiet, self.bytes = title, total, quiet, bytes
+        self.done, self._last = 0, time.monotonic()
+        self.bar: Progress | None = None
+
+    def __enter__(self) -> "Meter":
+        if not self.quiet and notes.is_terminal:
+            self.bar = Progress(TextColumn("{task.description:<18}"), BarColumn(), _Amount(), console=notes)
+            self.task = self.bar.add_task(self.title, total=self.total, bytes=self.bytes)
+            self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar:
+            self.bar.stop()
+
+    def step(self, title: str, total: int | None = None) -> None:
+        """The next step begins."""
+        self.title, self.total, self.done = title, total, 0
+        if self.bar:
+            self.bar.reset(self.task, description=title, total=total)
+        elif not self.quiet:
+            notes.print(title)
+
+    def add(self, number: int) -> None:
+        """Count what was done."""
+        self.done += number
+        if self.bar:
+            self.bar.update(self.task, completed=self.done)
+        elif not self.quiet and time.monotonic() - self._last > LINE_EVERY_S:
+            self._last = time.monotonic()
+            notes.print(f"{self.title}: {size(self.done) if self.bytes else f'{self.done:,}'}")

@@ -2,4 +2,7 @@
 
 import typer
 
+from cli.tokenizer.verify import verify
+
 app = typer.Typer(no_args_is_help=True, help="Open, compare, train, extend and run tokenizers.")
+app.command()(verify)
