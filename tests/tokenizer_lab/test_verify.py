@@ -15,7 +15,7 @@ from tokenizer_lab.verify import differing, verify
 class Letters(Tokenizer):
     """One id a character; ``wrong`` gives another id to one of them."""
 
-    name, format, algorithm, traits = "letters", "test", "char", {}  # noqa: RUF012
+    name, format, algorithm, traits = "letters", "test", "char", {}
     identity = (b"letters",)
     vocabulary = Vocabulary((b"a",), (b"a",), np.ones(1, np.uint8))
     reference_name = "the right one"  # type: ignore[assignment]
