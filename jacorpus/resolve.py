@@ -80,6 +80,8 @@ def build(use: str, options: dict[str, Any], where: str) -> Any:
             raise RecipeError(f"{where} ({use}): it needs the option `{field.name}`")
     try:
         checked = _field_types(cls, ConfigDict, TypeAdapter).validate_python(options)
+        if ":" not in use:
+            _refuse_negative(checked)
         return cls(**{name: checked[name] for name in options})
     except ValidationError as error:
         first = error.errors()[0]
@@ -87,6 +89,13 @@ def build(use: str, options: dict[str, Any], where: str) -> Any:
         raise RecipeError(f"{where} ({use}): option `{option}`: {first['msg']} (got {first['input']!r})") from error
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{where} ({use}): {error}") from error
+
+
+def _refuse_negative(options: dict[str, Any]) -> None:
+    """No stage of ours has an option that means something below zero: sizes, seconds, shares, counts."""
+    for name, value in options.items():
+        if isinstance(value, int | float) and not value >= 0:
+            raise ValueError(f"option `{name}` must be 0 or more, got {value!r}")
 
 
 def _is_required(field: Any) -> bool:

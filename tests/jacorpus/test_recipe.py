@@ -56,6 +56,7 @@ def test_a_profile_brings_its_measurements(tmp_path: Path) -> None:
         ("normalize.width", "normalise.width", r"did you mean `normalize\.width`"),
         ("threshold = 0.8", "treshold = 0.8", r"unknown option `treshold`; did you mean `threshold`"),
         ("threshold = 0.8", 'threshold = "high"', r"option `threshold`"),
+        ('domain = "web"', 'domain = "web"\nmax_record_bytes = -5', r"`max_record_bytes` must be 0 or more, got -5"),
         ("swallow-v1", "swalow-v1", r"did you mean `swallow-v1`"),
         ('domain = "web"', "", r'needs `domain = "\.\.\."`'),
         ('domain = "web"', 'domain = "w/b"', r"letters, digits"),
