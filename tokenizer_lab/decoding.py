@@ -1,0 +1,34 @@
+"""Token lists back to bytes: the bytes of each token, one behind the other.
+
+Legend: N documents, T tokens in all, V ids.
+"""
+
+import numpy as np
+import pyarrow as pa
+
+from jacorpus.errors import InputError
+from tokenizer_lab.tokenizer import list_buffers
+
+
+def byte_table(token_bytes: tuple[bytes, ...]) -> pa.LargeBinaryArray:
+    """The column ``joined`` reads from; made once per tokenizer."""
+    return pa.array(token_bytes, pa.large_binary())
+
+
+def checked(ids: np.ndarray, size: int) -> np.ndarray:
+    """The ids as they came. Raises InputError where one is not below ``size``."""
+    if len(ids) and int(ids.max()) >= size:
+        raise InputError(f"id {int(ids.max())} is beyond the vocabulary, whose ids end at {size - 1}")
+    return ids
+
+
+def joined(table: pa.LargeBinaryArray, tokens: pa.LargeListArray) -> pa.LargeBinaryArray:
+    """large_binary [N]: the bytes of the tokens of each list. Raises InputError for an id >= V."""
+    offsets, ids = list_buffers(tokens)
+    parts = table.take(pa.array(checked(ids, len(table)), pa.uint32()))
+    _, places, data = parts.buffers()
+    if not len(parts):
+        return pa.array([b""] * (len(offsets) - 1), pa.large_binary())
+    starts = np.frombuffer(places, np.int64)[parts.offset : parts.offset + len(parts) + 1]
+    ends = pa.py_buffer(np.ascontiguousarray(starts[offsets]))
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, [None, ends, data])
