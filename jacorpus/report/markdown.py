@@ -10,6 +10,8 @@ from jacorpus.report.report import (
     Histogram,
     Paragraph,
     Report,
+    Scatter,
+    Segmentations,
     Table,
     Views,
     Waterfall,
@@ -41,12 +43,14 @@ def _block(block: Block) -> list[str]:
             return [line for name, view in views[:2] for line in [f"*{name}*", "", *_block(view)]]
         case Excerpts():
             return _excerpts(block)
+        case Segmentations():
+            return _segmentations(block)
         case _:
             columns, rows = as_table(block)
             return _titled(block.title, block.note, _table(columns, rows))
 
 
-def as_table(block: Bars | Waterfall | Histogram | Curve) -> tuple[tuple[Column, ...], list[tuple]]:
+def as_table(block: Bars | Waterfall | Histogram | Curve | Scatter) -> tuple[tuple[Column, ...], list[tuple]]:
     """A chart's numbers as columns and rows."""
     match block:
         case Bars():
@@ -58,14 +62,24 @@ def as_table(block: Bars | Waterfall | Histogram | Curve) -> tuple[tuple[Column,
             ]
         case Histogram():
             bounds = ", ".join(threshold.label for threshold in block.thresholds)
-            columns = ("bounds", "text"), ("documents", "count"), ("beyond a bound", "count"), ("unknown", "count")
+            titled = ("bounds", "text"), ("documents", "count"), ("beyond a bound", "count"), ("unknown", "count")
             row = (bounds, block.total, block.failing, block.unknown)
-            return tuple(Column(title, unit) for title, unit in columns), [row]  # type: ignore[arg-type]
+            return tuple(Column(title, unit) for title, unit in titled), [row]  # type: ignore[arg-type]
         case Curve():
             names = tuple(Column(line.name, "number") for line in block.lines)
             by_x = [dict(line.points) for line in block.lines]
             xs = sorted({x for points in by_x for x in points})
             return (Column(block.x_label, "number"), *names), [(x, *(points.get(x) for points in by_x)) for x in xs]
+        case Scatter():
+            columns = (Column(""), Column(block.x_label, "number"), Column(block.y_label, "number"))
+            return columns, [(point.label, point.x, point.y) for point in block.points]
+
+
+def _segmentations(block: Segmentations) -> list[str]:
+    """Tokens set apart by bars; the number of them behind the name."""
+    columns = Column("tokenizer"), Column("tokens", "count"), Column("cut")
+    rows = [(row.name, len(row.segments), "¦".join(s.text for s in row.segments)) for row in block.rows]
+    return _titled(block.title, block.note, _table(columns, rows))
 
 
 def _titled(title: str, note: str, lines: list[str]) -> list[str]:

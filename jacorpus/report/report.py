@@ -16,8 +16,19 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 Unit: TypeAlias = Literal["count", "bytes", "share", "s", "bytes/s", "number", "text"]
-Cell: TypeAlias = str | int | float | bool | None
 Tone: TypeAlias = Literal["kept", "dropped", "failed", "plain"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number and how far it may lie off: 95 % of resampled values are within [low, high]."""
+
+    value: float
+    low: float
+    high: float
+
+
+Cell: TypeAlias = str | int | float | bool | Interval | None
 
 
 @dataclass(frozen=True)
@@ -197,13 +208,59 @@ class Excerpts:
 
 
 @dataclass(frozen=True)
+class Point:
+    label: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Labeled points. log_x: the horizontal axis is even in the logarithm."""
+
+    title: str
+    x_label: str
+    y_label: str
+    points: tuple[Point, ...]
+    log_x: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One token of a passage: the text it stands for, ``⟨E3⟩`` for a byte of a character cut in two. note: its id and
+    place, shown when pointed at. strange: bytes, or an unknown token."""
+
+    text: str
+    note: str = ""
+    strange: bool = False
+
+
+@dataclass(frozen=True)
+class Segmented:
+    name: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Segmentations:
+    """The same passage as several tokenizers cut it, one below the other."""
+
+    title: str
+    rows: tuple[Segmented, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Views:
     """The same thing seen in several ways (documents or bytes, one domain or all); a page shows one at a time."""
 
     views: tuple[tuple[str, "Block"], ...]
 
 
-Block: TypeAlias = Paragraph | Facts | Table | Bars | Waterfall | Histogram | Curve | Excerpts | Views
+Block: TypeAlias = (
+    Paragraph | Facts | Table | Bars | Waterfall | Histogram | Curve | Scatter | Excerpts | Segmentations | Views
+)
 
 
 @dataclass(frozen=True)
@@ -269,6 +326,8 @@ def show(value: Cell, unit: Unit = "text") -> str:
     """
     if value is None:
         return ""
+    if isinstance(value, Interval):
+        return f"{show(value.value, unit)} [{_bound(value.low, unit)}, {_bound(value.high, unit)}]"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str) or unit == "text":
@@ -284,8 +343,14 @@ def show(value: Cell, unit: Unit = "text") -> str:
     return _show_seconds(value) if unit == "s" else _show_number(value)
 
 
+def _bound(value: float, unit: Unit) -> str:
+    return show(value, unit).removesuffix(" %")
+
+
 def _show_share(value: float) -> str:
     percent = value * 100
+    if percent < 0:
+        return "−" + _show_share(-value)
     if percent == 0 or percent >= 99.95:
         return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.2f} %"
     return f"{percent:.1f} %" if percent >= 1 else f"{percent:.2g} %" if percent >= 0.001 else "< 0.001 %"

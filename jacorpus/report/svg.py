@@ -1,4 +1,4 @@
-"""Small inline-SVG charts: waterfall, bars, histogram with its bounds, curve.
+"""Small inline-SVG charts: waterfall, bars, histogram with its bounds, curve, scatter.
 
 Colors come from the page: shapes carry classes (``kept``, ``dropped``, ``failed``, ``plain``, ``s0`` ...), the style
 sheet gives them a fill from CSS variables, so that one picture serves light and dark. Every chart has a title for
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from xml.sax.saxutils import escape
 
-from jacorpus.report.report import Bars, Curve, Histogram, Line, Threshold, Tone, Waterfall, show
+from jacorpus.report.report import Bars, Curve, Histogram, Line, Scatter, Threshold, Tone, Waterfall, show
 
 ROW = 25  # height of a row of bars
 WIDTH = 946.0  # of a chart of rows
 WIDEST_LABEL = 250.0
 
 
-def draw(block: Waterfall | Bars | Histogram | Curve) -> str:
+def draw(block: Waterfall | Bars | Histogram | Curve | Scatter) -> str:
     """The chart as one ``<svg>`` element."""
     match block:
         case Waterfall():
@@ -29,6 +29,8 @@ def draw(block: Waterfall | Bars | Histogram | Curve) -> str:
             return _histogram(block)
         case Curve():
             return _curve(block)
+        case Scatter():
+            return _scatter(block)
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -311,6 +313,43 @@ def _polyline(line: Line, name: str, x_of: Callable[[float], float], y_of: Calla
             for x, y, tip in places
         ),
     ]
+
+
+def _scatter(block: Scatter) -> str:
+    """Points with their names; a name that would cover an earlier one moves below its point, or is left to the tooltip."""
+    left, top, right, bottom = 48.0, 30.0, 700.0, 320.0
+    xs, ys = [p.x for p in block.points] or [1.0], [p.y for p in block.points] or [0.0]
+    low, high = (min(xs) / 1.5, max(xs) * 1.5) if block.log_x else _range(xs)
+    y0, y1 = (min(0.0, *ys), max(ys) * 1.08 or 1.0) if len(ys) > 1 else (0.0, ys[0] * 1.2 or 1.0)
+    x_of, y_of = _scale(low, high, left, right, block.log_x), _scale(y0, y1, bottom, top)
+    body = [_line(left, y_of(t), right, y_of(t), "grid") for t in ticks(y0, y1)]
+    body += [_text(left - 8, y_of(t) + 4, show(t, "number"), "axis-label", "end") for t in ticks(y0, y1)]
+    for tick in sorted(log_ticks(low, high) if block.log_x else ticks(low, high)):
+        if not block.log_x or str(tick)[0] == "1" or high / low < 50:
+            body += _tick(x_of(tick), bottom, tick, right)
+    taken: list[tuple[float, float, float]] = []
+    for point in sorted(block.points, key=lambda p: (-p.y, p.label)):
+        x, y = x_of(point.x), y_of(point.y)
+        tip = f"{point.label}: {show(point.x, 'number')}, {show(point.y, 'number')}"
+        body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" class="point"><title>{escape(tip)}</title></circle>')
+        body += _name_of_point(x, y, point.label, right, taken)
+    body += [
+        _text((left + right) / 2, bottom + 34, block.x_label, "axis-label", "middle"),
+        _text(0, top - 14, block.y_label, "axis-label"),
+    ]
+    return _svg(block.title, right + 10, bottom + 42, body, "scatter")
+
+
+def _name_of_point(x: float, y: float, label: str, right: float, taken: list[tuple[float, float, float]]) -> list[str]:
+    text = _short(label, 220, 11)
+    wide = text_width(text, 11)
+    for dx, dy in ((9, 4), (-9 - wide, 4), (-wide / 2, -10), (-wide / 2, 19)):
+        a, b = x + dx, y + dy
+        free = all(a + wide < c or a > d or abs(b - e) > 12 for c, d, e in taken)
+        if free and a >= 0 and a + wide <= right + 10:
+            taken.append((a, a + wide, b))
+            return [_text(a, b, text, "axis-label", full=label)]
+    return []
 
 
 def _range(values: list[float]) -> tuple[float, float]:
