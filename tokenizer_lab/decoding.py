@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.errors import InputError
+from jacorpus.kernels.buffers import text_buffers
 from tokenizer_lab.tokenizer import list_buffers
 
 
@@ -32,3 +33,14 @@ def joined(table: pa.LargeBinaryArray, tokens: pa.LargeListArray) -> pa.LargeBin
     starts = np.frombuffer(places, np.int64)[parts.offset : parts.offset + len(parts) + 1]
     ends = pa.py_buffer(np.ascontiguousarray(starts[offsets]))
     return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, [None, ends, data])
+
+
+def without_first_space(array: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """large_binary [N]: each without one space at its beginning, where it has one."""
+    offsets, data = text_buffers(array)
+    first = offsets[:-1][np.diff(offsets) > 0]
+    keep = np.ones(len(data), bool)
+    keep[first[data[first] == ord(" ")]] = False
+    kept = np.concatenate([[0], np.cumsum(keep)])[offsets]
+    buffers = [None, pa.py_buffer(kept), pa.py_buffer(data[keep])]
+    return pa.Array.from_buffers(pa.large_binary(), len(array), buffers)
