@@ -316,7 +316,7 @@ def _polyline(line: Line, name: str, x_of: Callable[[float], float], y_of: Calla
 
 
 def _scatter(block: Scatter) -> str:
-    """Points with their names; a name that would cover an earlier one moves below its point, or is left to the tooltip."""
+    """Points with names; a name that would cover an earlier one moves round its point, or is left to the tooltip."""
     left, top, right, bottom = 48.0, 30.0, 700.0, 320.0
     xs, ys = [p.x for p in block.points] or [1.0], [p.y for p in block.points] or [0.0]
     low, high = (min(xs) / 1.5, max(xs) * 1.5) if block.log_x else _range(xs)
