@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 from jacorpus.store import Store
 
@@ -21,6 +22,15 @@ class Task:
     payload: Any
     name: str
     size: int = 0
+
+
+@runtime_checkable
+class Runs(Protocol):
+    """A payload that brings its own work, so that packages above this one have tasks too."""
+
+    def run(self, folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
+        """Write parts into ``folder``; returns {"parts": {name: {"bytes", ...}}, ...}. progress: input bytes done."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,8 @@ def execute(attempt: Attempt, store: Store, progress: Callable[[int], None]) -> 
             result = write.write_audit(task.payload, folder)
         elif task.kind == "write":
             result = write.write_shard(task.payload, folder)
+        elif isinstance(task.payload, Runs):
+            result = task.payload.run(folder, progress)
         else:
             raise ValueError(f"unknown task kind {task.kind}")
     return store.finish(task.key, result)

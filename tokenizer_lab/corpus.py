@@ -61,7 +61,7 @@ class Domain:
         """
         for file in self.files:
             for batch in self._shard(file, split) if self.shards else self._records(file, split):
-                yield from _pieces(batch)
+                yield from pieces_of(batch)
 
     def _shard(self, file: InputFile, split: str | None) -> Iterator[pa.RecordBatch]:
         for batch in read_batches(Path(file.uri)):
@@ -71,7 +71,7 @@ class Domain:
                 yield batch.select(TEXTS.names).cast(TEXTS)
 
     def _records(self, file: InputFile, split: str | None) -> Iterator[pa.RecordBatch]:
-        source = _source(file, self.column)
+        source = source_of(file, self.column)
         for span in source.cut(file, 1 << 62):
             for chunk in source.read(file, span):
                 for lost in chunk.lost:
@@ -87,11 +87,17 @@ def _documents(records: pa.RecordBatch, domain: str, name: str, split: str | Non
     batch = pa.RecordBatch.from_arrays(arrays, schema=TEXTS)
     if split is None:
         return batch
-    held = np.array([xxhash.xxh3_64_intdigest(id) % (2 * _PER_CENT) == 0 for id in ids], bool)
+    held = held_out(ids)
     return batch.filter(pa.array(held if split == "valid" else ~held))
 
 
-def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def held_out(ids: Sequence[bytes]) -> np.ndarray:
+    """bool [N]: which documents of a file that knows no split are ``valid``, 0.5 % by a hash of the id."""
+    return np.array([xxhash.xxh3_64_intdigest(id) % (2 * _PER_CENT) == 0 for id in ids], bool)
+
+
+def pieces_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """A batch of records with a text, in slices of at most BATCH_BYTES of text (one document is never cut)."""
     sizes = np.cumsum(pc.binary_length(batch["text"]).to_numpy(zero_copy_only=False))
     start = 0
     while start < batch.num_rows:
@@ -101,7 +107,8 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         start = stop
 
 
-def _source(file: InputFile, column: str) -> Source:
+def source_of(file: InputFile, column: str) -> Source:
+    """What reads a file, by the end of its name. Raises InputError for a kind that holds no documents."""
     name = file.name.lower()
     for packed in _PACKED:
         name = name.removesuffix(packed)
@@ -134,7 +141,7 @@ def open_corpus(items: Sequence[str], column: str = "text") -> list[Domain]:
             continue
         files = expand(listed, Path.cwd())
         for file in files:
-            _source(file, column)
+            source_of(file, column)
         domains.append(Domain(name or _named(listed[0]), files, column=column))
     seen: set[str] = set()
     for domain in domains:

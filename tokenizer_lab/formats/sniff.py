@@ -20,7 +20,7 @@ def read(path: str | Path, pattern: str | None, specials: tuple[str, ...]) -> To
         from tokenizer_lab.formats import plain
 
         return plain.open_plain(str(path))
-    file = _file(Path(path))
+    file = file_of(Path(path))
     kind = _kind(file)
     if kind != "tiktoken" and (pattern or specials):
         raise InputError(f"{file} is no tiktoken rank file; it brings its own pattern and specials")
@@ -41,7 +41,8 @@ def read(path: str | Path, pattern: str | None, specials: tuple[str, ...]) -> To
     return sentencepiece.open_model(file)
 
 
-def _file(path: Path) -> Path:
+def file_of(path: Path) -> Path:
+    """The tokenizer file itself, where ``path`` is a folder that holds one. Raises InputError where there is none."""
     if path.is_dir():
         for name in IN_FOLDER:
             if (path / name).is_file():

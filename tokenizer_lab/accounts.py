@@ -1,0 +1,70 @@
+"""The accounts of an encoding: every record read is a document written or a record that could not be read."""
+
+from typing import Any
+
+from jacorpus.errors import TaskError
+from tokenizer_lab.reading import Part
+
+COUNTS = ("documents", "tokens", "text_bytes")
+
+
+def accounts(parts: list[tuple[Part, dict[str, Any]]], shards: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the manifest tells of counts: ``counts``, ``domains``, ``inputs``, ``lost`` and ``skipped``.
+
+    parts: each part with what its task gave. shards: entries of the manifest. Raises TaskError where what was written
+    is not what was read (a bug, never the input's fault).
+    """
+    domains = _domains(parts)
+    for name, splits in domains.items():
+        for split, counts in splits.items():
+            listed = [shard for shard in shards if (shard["domain"], shard["split"]) == (name, split)]
+            written = {key: sum(shard[key] for shard in listed) for key in COUNTS}
+            if written != {key: counts[key] for key in COUNTS}:
+                raise TaskError(
+                    f"{name} {split}: read {counts}, wrote {written}; delete the folder's work/ and run again"
+                )
+    lost = _by_place(parts, "lost")
+    total = {key: sum(c[key] for d in domains.values() for c in d.values()) for key in (*COUNTS, "empty")}
+    return {
+        "counts": {"read": total["documents"] + _sum(lost), **total, "lost": _sum(lost)},
+        "domains": domains,
+        "inputs": _inputs(parts),
+        "lost": lost,
+        "skipped": _by_place(parts, "skipped"),
+    }
+
+
+def _sum(rows: list[dict[str, Any]]) -> int:
+    return sum(row["records"] for row in rows)
+
+
+def _domains(parts: list[tuple[Part, dict[str, Any]]]) -> dict[str, dict[str, dict[str, int]]]:
+    """Counts by domain and split; a split without documents is not there."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for part, result in parts:
+        splits = found.setdefault(part.domain, {})
+        for split, counts in result["counts"].items():
+            if counts["documents"]:
+                sums = splits.setdefault(split, dict.fromkeys(counts, 0))
+                for key, number in counts.items():
+                    sums[key] += number
+    return {name: dict(sorted(splits.items())) for name, splits in sorted(found.items())}
+
+
+def _inputs(parts: list[tuple[Part, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Documents of each file, sorted."""
+    found: dict[tuple[str, str], int] = {}
+    for part, result in parts:
+        key = (part.domain, part.file.name)
+        found[key] = found.get(key, 0) + sum(counts["documents"] for counts in result["counts"].values())
+    return [{"domain": domain, "file": file, "documents": n} for (domain, file), n in sorted(found.items())]
+
+
+def _by_place(parts: list[tuple[Part, dict[str, Any]]], what: str) -> list[dict[str, Any]]:
+    """Records that are no documents, by domain, file and reason."""
+    found: dict[tuple[str, str, str], int] = {}
+    for part, result in parts:
+        for reason, number in result[what].items():
+            key = (part.domain, part.file.name, reason)
+            found[key] = found.get(key, 0) + number
+    return [{"domain": d, "file": f, "reason": r, "records": n} for (d, f, r), n in sorted(found.items())]

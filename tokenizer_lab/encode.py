@@ -1,0 +1,297 @@
+"""A corpus to token shards: read and encode in parallel, shuffle through disk, publish.
+
+    encode   a part of a file -> runs of documents sorted by a keyed hash      (tokenizer_lab/reading.py, shuffle.py)
+    merge    a range of hashes of all runs -> one shard                        (tokenizer_lab/tokens.py has the format)
+
+Tasks have content keys and go through the engine of ``jacorpus corpus run``: a killed run goes on where it was, and
+the bytes that come out depend on neither workers, kills, nor the order of files. The runs are removed at the end; the
+same command on a finished folder finds it finished. A special token's text inside a document is text, never a control
+id. No end-of-text token is stored (see tokenizer_lab/tokens.py).
+"""
+
+import datetime
+import platform
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jacorpus.errors import RecipeError, nearest
+from jacorpus.keys import code_key, key_of, local_digest
+from jacorpus.progress import Silent, Watcher
+from jacorpus.shards import publish, storage_errors
+from jacorpus.store import Store, write_json
+from jacorpus.tasks import Engine, Task, pending
+from tokenizer_lab.corpus import Domain
+from tokenizer_lab.encode_task import SPLITS, EncodeTask, TokenizerFile
+from tokenizer_lab.reading import Part, parts_of
+from tokenizer_lab.shuffle import MergeTask, rank_ranges
+from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
+from tokenizer_lab.tokens import FORMAT, KIND, Tokens, manifest_of, open_tokens
+
+SHARD_TOKENS = 64 << 20
+"""Tokens of a shard, about; a worker holds one shard (256 MB) while it merges."""
+
+RUN_TOKENS = 32 << 20
+"""Tokens at which a run is sorted and written; a worker holds one run twice (256 MB) while it encodes."""
+
+EOS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<|plamo:eos|>", "<eos>", "[EOS]", "<|eos|>", "<EOD|LLM-jp>")
+"""Texts looked for, in this order, where the end-of-text token is not named."""
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """seed: of the order of documents. shard_tokens: about so many tokens a shard. eos: text of the special token that
+    ends a text, empty to look for a known one. run_tokens: how much a worker sorts at once; changes no byte."""
+
+    seed: int = 0
+    shard_tokens: int = SHARD_TOKENS
+    eos: str = ""
+    run_tokens: int = RUN_TOKENS
+
+    def __post_init__(self) -> None:
+        if self.shard_tokens < 1 or self.run_tokens < 1:
+            raise RecipeError("shard_tokens and run_tokens must be over 0")
+
+
+class EncodeRun:
+    """One encoding of a corpus into a folder; ``execute`` does it."""
+
+    def __init__(
+        self,
+        domains: Sequence[Domain],
+        tokenizer: str | Path,
+        out: Path,
+        options: EncodeOptions,
+        engine: Engine,
+        watcher: Watcher | None = None,
+        pattern: str | None = None,
+        specials: Sequence[str] = (),
+    ) -> None:
+        self.out, self.options, self.engine = out, options, engine
+        self.watcher: Watcher = watcher or Silent()
+        self.domains = sorted(domains, key=lambda domain: domain.name)
+        _check_names(self.domains)
+        self.tokenizer = open_tokenizer(tokenizer, pattern, specials)
+        self.file = TokenizerFile(str(tokenizer), pattern, tuple(specials), self.tokenizer.fingerprint)
+        self.eos_id = eos_of(self.tokenizer, options.eos)
+        self.store = Store(out / "work")
+        self.phases: list[dict[str, Any]] = []
+        self.encodes = self._encode_tasks()
+
+    def _encode_tasks(self) -> list[Task]:
+        code = code_key("tokenizer_lab.encode")
+        engine = {"fingerprint": self.file.fingerprint, "engine": self.tokenizer.engine, "code": code}
+        tasks = []
+        for part in parts_of(self.domains):
+            content = {
+                "kind": "encode",
+                "tokenizer": engine,
+                "digest": _digest(part),
+                "part": [part.domain, part.file.name, part.span.start, part.span.stop, part.shard, part.column],
+                "seed": self.options.seed,
+                "run_tokens": self.options.run_tokens,
+            }
+            payload = EncodeTask(part, self.file, self.options.seed, self.options.run_tokens)
+            name = f"{part.domain} {part.file.name} {part.span.start}-"
+            tasks.append(Task("encode", key_of(content), payload, name, part.size))
+        return tasks
+
+    @property
+    def key(self) -> str:
+        """Content key of the whole: a finished folder with this key needs no work."""
+        keys = sorted(task.key for task in self.encodes)
+        return key_of([FORMAT, keys, self.options.shard_tokens, self.eos_id, self.tokenizer.name])
+
+    def finished(self) -> Tokens | None:
+        """The shards, where this very encoding is done and its files still have their sizes."""
+        manifest = manifest_of(self.out)
+        if manifest is None or manifest["key"] != self.key:
+            return None
+        found = open_tokens(self.out)
+        sizes = {entry["path"]: entry["bytes"] for entry in manifest["shards"]}
+        whole = all((self.out / p).is_file() and (self.out / p).stat().st_size == n for p, n in sizes.items())
+        return found if whole else None
+
+    def execute(self) -> Tokens:
+        """Encode, merge, publish. Raises JacorpusError; finished tasks stay whatever happens."""
+        done = self.finished()
+        if done is not None:
+            self.watcher.say(f"{self.out} is up to date")
+            return done
+        started = datetime.datetime.now(datetime.UTC)
+        lock = self.store.lock()
+        try:
+            self.store.clear_scratch()
+            self._compile()
+            results = self._run("encode", self.encodes)
+            merges = self._merges(results)
+            merged = self._run("merge", [task for task, _ in merges])
+            found = self._publish(results, [(payload, task.key, merged[task.key]) for task, payload in merges])
+            self._write_run(started)
+            for name in ("done", "parts", "scratch"):
+                shutil.rmtree(self.store.root / name, ignore_errors=True)
+        finally:
+            self.engine.close()
+            lock.close()
+        return found
+
+    def _compile(self) -> None:
+        """Compile kernels once, here, before many workers would do so side by side."""
+        import pyarrow as pa
+
+        if pending(self.encodes, self.store)[0]:
+            self.tokenizer.encode(pa.array(["a"], pa.large_string()))
+
+    def _run(self, kind: str, tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
+        left, results = pending(tasks, self.store)
+        size, wall = sum(task.size for task in left), time.monotonic()
+        self.watcher.phase(kind, len(tasks), len(tasks) - len(left), size)
+        results |= self.engine.run(left, self.store, self.watcher.event)
+        seconds = round(time.monotonic() - wall, 3)
+        self.phases.append({"kind": kind, "tasks": len(tasks), "run": len(left), "wall_s": seconds, "bytes": size})
+        return results
+
+    def _merges(self, results: dict[str, dict[str, Any]]) -> list[tuple[Task, MergeTask]]:
+        """A task for each shard to be; ranges may turn out to hold no document."""
+        code, made = code_key("tokenizer_lab.shuffle"), []
+        for domain in self.domains:
+            parts = sorted(t.key for t in self.encodes if t.payload.part.domain == domain.name)
+            for split in SPLITS:
+                runs = [(key, name) for key in parts for name in results[key]["runs"][split]]
+                if not runs:
+                    continue
+                tokens = sum(results[key]["counts"][split]["tokens"] for key in parts)
+                paths = tuple(self.store.part(key, name) for key, name in runs)
+                for low, high in rank_ranges(tokens, self.options.shard_tokens):
+                    payload = MergeTask(paths, domain.name, split, low, high)
+                    key = key_of(["merge", code, runs, domain.name, split, f"{low:x}", f"{high:x}"])
+                    made.append((Task("merge", key, payload, f"{domain.name} {split} {low:x}-"), payload))
+        return made
+
+    def _publish(
+        self, results: dict[str, dict[str, Any]], merged: list[tuple[MergeTask, str, dict[str, Any]]]
+    ) -> Tokens:
+        """Everything under its public name, then the manifest."""
+        with storage_errors(self.out):
+            (self.out / "manifest.json").unlink(missing_ok=True)
+            shards: list[dict[str, Any]] = []
+            for task, key, result in merged:
+                if not result["counts"]["documents"]:
+                    continue
+                number = sum((s["domain"], s["split"]) == (task.domain, task.split) for s in shards)
+                path = f"shards/{task.domain}-{task.split}-{number:05d}.arrow"
+                publish(self.store.part(key, "shard.arrow"), self.out / path)
+                ranks = [f"{task.low:016x}", f"{task.high:016x}"]
+                about = {"path": path, "domain": task.domain, "split": task.split, "ranks": ranks}
+                shards.append({**about, **result["counts"], **result["parts"]["shard.arrow"]})
+            listed = {self.out / shard["path"] for shard in shards}
+            for old in (self.out / "shards").rglob("*.arrow"):
+                if old not in listed:
+                    old.unlink()
+            manifest = self._manifest(results, shards)
+            write_json(self.out / "manifest.json", manifest)
+        return open_tokens(self.out)
+
+    def _manifest(self, results: dict[str, dict[str, Any]], shards: list[dict[str, Any]]) -> dict[str, Any]:
+        from tokenizer_lab.accounts import accounts
+
+        return {
+            "kind": KIND,
+            "format": FORMAT,
+            "key": self.key,
+            "seed": self.options.seed,
+            "shard_tokens": self.options.shard_tokens,
+            "tokenizer": self._keep_tokenizer(),
+            **accounts([(task.payload.part, results[task.key]) for task in self.encodes], shards),
+            "shards": shards,
+        }
+
+    def _keep_tokenizer(self) -> dict[str, Any]:
+        """Copy the tokenizer's file beside the shards; how the manifest names it."""
+        from tokenizer_lab.formats.sniff import PLAIN, file_of
+
+        target = self.out / "tokenizer"
+        shutil.rmtree(target, ignore_errors=True)
+        path = ""
+        if self.tokenizer.format not in PLAIN:
+            source = file_of(Path(self.file.path))
+            target.mkdir(parents=True)
+            shutil.copyfile(source, target / source.name)
+            path = f"tokenizer/{source.name}"
+        vocabulary = self.tokenizer.vocabulary
+        return {
+            "name": self.tokenizer.name,
+            "path": path,
+            "pattern": self.file.pattern,
+            "specials_given": list(self.file.specials),
+            "format": self.tokenizer.format,
+            "algorithm": self.tokenizer.algorithm,
+            "engine": self.tokenizer.engine,
+            "fingerprint": self.tokenizer.fingerprint,
+            "vocab_size": self.tokenizer.vocab_size,
+            "eos_id": self.eos_id,
+            "unknown_id": vocabulary.unknown_id,
+            "specials": dict(sorted(vocabulary.specials.items(), key=lambda item: item[1])),
+        }
+
+    def _write_run(self, started: datetime.datetime) -> None:
+        info = {
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "host": platform.node(),
+            "workers": self.engine.workers,
+            "engine": self.engine.name,
+            "phases": self.phases,
+        }
+        write_json(self.out / "run.json", info)
+
+
+def _digest(part: Part) -> str:
+    if "://" in part.file.uri:
+        return key_of([part.file.uri, part.file.size])
+    return local_digest(Path(part.file.uri))
+
+
+def _check_names(domains: Sequence[Domain]) -> None:
+    """A domain's name is part of its shards' paths: it stays below the output folder."""
+    for domain in domains:
+        if Path(domain.name).is_absolute() or ".." in Path(domain.name).parts or "\\" in domain.name:
+            raise RecipeError(f"domain `{domain.name}` can't name a file; choose another: NAME=PATH")
+
+
+def eos_of(tokenizer: Tokenizer, named: str = "") -> int | None:
+    """Id of the token that ends a text: the special token ``named``, or the first of EOS that there is, or None.
+
+    Raises RecipeError for a name that is no special token.
+    """
+    specials = tokenizer.vocabulary.specials
+    if named:
+        if named not in specials:
+            raise RecipeError(f"{tokenizer.name} has no special token {named}{nearest(named, specials)}")
+        return specials[named]
+    return next((specials[text] for text in EOS if text in specials), None)
+
+
+def encode_corpus(
+    domains: Sequence[Domain],
+    tokenizer: str | Path,
+    out: Path,
+    options: EncodeOptions | None = None,
+    engine: Engine | None = None,
+    watcher: Watcher | None = None,
+    pattern: str | None = None,
+    specials: Sequence[str] = (),
+) -> Tokens:
+    """Encode a corpus into token shards under ``out``; returns them opened.
+
+    tokenizer, pattern, specials: as for ``open_tokenizer``. engine: default one process, this one.
+    Raises InputError for damaged input, RecipeError for options that don't fit, StorageError for a full disk.
+    """
+    if engine is None:
+        from jacorpus.engine.inline import Inline
+
+        engine = Inline()
+    return EncodeRun(domains, tokenizer, out, options or EncodeOptions(), engine, watcher, pattern, specials).execute()

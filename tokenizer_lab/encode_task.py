@@ -1,0 +1,95 @@
+"""The encoding tasks: a part of a file to runs of tokens sorted by a keyed hash."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jacorpus.errors import InputError
+from tokenizer_lab.reading import Part, Tally
+from tokenizer_lab.shuffle import Piece, Unsorted, encoded, write_run
+from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
+
+SPLITS = ("train", "valid")
+
+
+@dataclass(frozen=True)
+class TokenizerFile:
+    """What a worker needs to open the tokenizer; the words of ``open_tokenizer``. fingerprint: what it must have."""
+
+    path: str
+    pattern: str | None
+    specials: tuple[str, ...]
+    fingerprint: str
+
+    def open(self) -> Tokenizer:
+        """The tokenizer, read once per process. Raises InputError when the file changed since the run began."""
+        tokenizer = _opened(self.path, self.pattern, self.specials, self.fingerprint)
+        if tokenizer.fingerprint != self.fingerprint:
+            raise InputError(f"{self.path} changed while it was in use; run the same command again")
+        return tokenizer
+
+
+@cache
+def _opened(path: str, pattern: str | None, specials: tuple[str, ...], _fingerprint: str) -> Tokenizer:
+    return open_tokenizer(path, pattern, specials)
+
+
+@dataclass(frozen=True)
+class EncodeTask:
+    """One part of a file to runs: train-00000.arrow, valid-00000.arrow, ..."""
+
+    part: Part
+    tokenizer: TokenizerFile
+    seed: int
+    run_tokens: int
+
+    def run(self, folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
+        """Write the runs; returns counts by split, runs by split, and what could not be read."""
+        tokenizer, tally = self.tokenizer.open(), Tally()
+        runs = _Runs(folder)
+        for batch in self.part.documents(tally, progress):
+            tokens = tokenizer.encode(batch.texts)
+            for split, held in zip(SPLITS, (~batch.valid, batch.valid), strict=True):
+                rows = np.flatnonzero(held)
+                if len(rows):
+                    runs.add(split, encoded(batch.ids, batch.texts, batch.weight, tokens, rows, self.seed))
+            if runs.tokens >= self.run_tokens:
+                runs.flush()
+        runs.flush()
+        return {"parts": runs.parts, "runs": runs.names, "counts": runs.counts, **vars(tally)}
+
+
+class _Runs:
+    """The runs of one task, both splits."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.parts: dict[str, dict[str, int]] = {}
+        self.names: dict[str, list[str]] = {split: [] for split in SPLITS}
+        self.counts = {split: {"documents": 0, "empty": 0, "tokens": 0, "text_bytes": 0} for split in SPLITS}
+        self.waiting = {split: Unsorted() for split in SPLITS}
+
+    @property
+    def tokens(self) -> int:
+        return sum(each.tokens for each in self.waiting.values())
+
+    def add(self, split: str, piece: Piece) -> None:
+        self.waiting[split].add(piece)
+        counts = self.counts[split]
+        counts["documents"] += len(piece.rank)
+        counts["empty"] += int((piece.text_bytes == 0).sum())
+        counts["tokens"] += int(piece.lengths.sum())
+        counts["text_bytes"] += int(piece.text_bytes.sum())
+
+    def flush(self) -> None:
+        for split, waiting in self.waiting.items():
+            if waiting.documents:
+                name = f"{split}-{len(self.names[split]):05d}.arrow"
+                write_run(self.folder / name, waiting.in_order())
+                self.names[split].append(name)
+                self.parts[name] = {"bytes": (self.folder / name).stat().st_size}
+        self.waiting = {split: Unsorted() for split in SPLITS}

@@ -1,0 +1,218 @@
+"""The order of documents in token shards: by a keyed hash of (seed, id), through sorted runs on disk.
+
+    documents as they come -> Unsorted (up to some tokens) -> a run: an Arrow file sorted by (rank, id)
+    all runs of a domain's split, the ranks [low, high) of each -> Unsorted -> a shard, sorted
+
+Every document is written twice (run, shard) and read once; memory holds one run or one shard. The order depends on
+seed and ids alone, so neither on the size of runs and shards nor on the order or number of input files.
+
+Legend: N documents, T tokens.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+
+from jacorpus.errors import InputError
+from jacorpus.kernels.buffers import text_buffers
+from jacorpus.schema import ID
+from jacorpus.shards import opened
+from tokenizer_lab.kernels.gather import gather
+from tokenizer_lab.tokens import write_tokens
+
+RANKS = 1 << 64
+"""Ranks are below it."""
+
+RUN = pa.schema(
+    [
+        pa.field("rank", pa.uint64(), nullable=False),
+        pa.field("id", ID, nullable=False),
+        pa.field("weight", pa.int8(), nullable=False),
+        pa.field("text_bytes", pa.int64(), nullable=False),
+        pa.field("tokens", pa.large_list(pa.uint32()), nullable=False),
+    ]
+)
+"""Rows of a run, sorted by (rank, id)."""
+
+_ID_BYTES = 16
+
+
+def ranks(ids: np.ndarray, seed: int) -> np.ndarray:
+    """uint64 [N]: the place of each id in the order of a seed. ids: bytes as uint8 [N, 16].
+
+    Ids are digests already, so mixing is enough: the finalizer of SplitMix64 (Steele, Lea, Flood 2014, "Fast
+    splittable pseudorandom number generators") over both halves, keyed with xxh3 of the seed's decimal digits.
+    """
+    halves = ids.view("<u8").reshape(-1, 2)
+    key = np.uint64(xxhash.xxh3_64_intdigest(str(seed).encode()))
+    return _mixed(halves[:, 0] ^ _mixed(halves[:, 1] ^ key))
+
+
+def _mixed(x: np.ndarray) -> np.ndarray:
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def id_bytes(ids: pa.Array) -> np.ndarray:
+    """uint8 [N, 16] of an array of ids; no copy."""
+    data = ids.buffers()[1]
+    if not len(ids) or data is None:
+        return np.zeros((0, _ID_BYTES), np.uint8)
+    first = ids.offset * _ID_BYTES
+    return np.frombuffer(data, np.uint8)[first : first + len(ids) * _ID_BYTES].reshape(-1, _ID_BYTES)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Documents of one origin. values: uint32 [T]; document i has values[starts[i] : starts[i] + lengths[i]]."""
+
+    rank: np.ndarray
+    id: np.ndarray
+    weight: np.ndarray
+    text_bytes: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    values: np.ndarray
+
+
+class Unsorted:
+    """Documents in memory until ``in_order`` copies them, each once, to their places."""
+
+    def __init__(self) -> None:
+        self.pieces: list[Piece] = []
+        self.tokens = 0
+        self.documents = 0
+
+    def add(self, piece: Piece) -> None:
+        """Take documents over; ``values`` is not copied."""
+        self.pieces.append(piece)
+        self.tokens += int(piece.lengths.sum())
+        self.documents += len(piece.rank)
+
+    def in_order(self) -> dict[str, pa.Array]:
+        """The columns of RUN, sorted by (rank, id). Raises InputError when two documents have one id."""
+        rank, id = self._joined("rank", np.uint64), self._joined("id", np.uint8, _ID_BYTES)
+        order = _order(rank, id)
+        lengths = self._joined("lengths", np.int64)
+        offsets = np.zeros(len(order) + 1, np.int64)
+        np.cumsum(lengths[order], out=offsets[1:])
+        targets = np.empty(len(order), np.int64)
+        targets[order] = offsets[:-1]
+        values, first = np.empty(self.tokens, np.uint32), 0
+        for piece in self.pieces:
+            last = first + len(piece.rank)
+            gather(piece.values, piece.starts, piece.lengths, targets[first:last], values)
+            first = last
+        weight, text_bytes = self._joined("weight", np.int8), self._joined("text_bytes", np.int64)
+        return {
+            "rank": pa.array(rank[order]),
+            "id": pa.Array.from_buffers(ID, len(order), [None, pa.py_buffer(id[order].tobytes())]),
+            "weight": pa.array(weight[order]),
+            "text_bytes": pa.array(text_bytes[order]),
+            "tokens": pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(values)),
+        }
+
+    def _joined(self, name: str, kind: Any, width: int = 0) -> np.ndarray:
+        empty = np.zeros((0, width) if width else 0, kind)
+        return np.concatenate([empty, *(getattr(piece, name) for piece in self.pieces)])
+
+
+def _order(rank: np.ndarray, id: np.ndarray) -> np.ndarray:
+    """The permutation that sorts by (rank, id)."""
+    order = np.argsort(rank, kind="stable")
+    ordered = rank[order]
+    if (ordered[1:] == ordered[:-1]).any():  # chance (one pair in 2 ** 64), or one id twice
+        halves = id.view(">u8").reshape(-1, 2)
+        order = np.lexsort((halves[:, 1], halves[:, 0], rank))
+        twice = np.flatnonzero((id[order[1:]] == id[order[:-1]]).all(axis=1))
+        if len(twice):
+            raise InputError(
+                f"document {id[order[twice[0]]].tobytes().hex()} is there twice in one domain; "
+                "is a file given under two paths, or are two runs of a corpus put together?"
+            )
+    return order
+
+
+def encoded(
+    ids: pa.Array, texts: pa.Array, weight: np.ndarray, tokens: pa.LargeListArray, rows: np.ndarray, seed: int
+) -> Piece:
+    """Rows of an encoded batch as documents to sort; the tokens are not copied.
+
+    rows: int64, which rows of the batch. ids: binary(16) [N]. weight: int8 [N]. tokens: of ``texts``.
+    """
+    id = np.ascontiguousarray(id_bytes(ids)[rows])
+    offsets = tokens.offsets.to_numpy(zero_copy_only=False)
+    sizes = np.diff(text_buffers(texts)[0])
+    values = tokens.values.to_numpy(zero_copy_only=False)
+    return Piece(ranks(id, seed), id, weight[rows], sizes[rows], offsets[:-1][rows], np.diff(offsets)[rows], values)
+
+
+def write_run(path: Path, columns: dict[str, pa.Array]) -> None:
+    """Write the columns of ``Unsorted.in_order`` as one run."""
+    batch = pa.RecordBatch.from_arrays([columns[name] for name in RUN.names], schema=RUN)
+    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, RUN) as writer:
+        writer.write_batch(batch)
+
+
+def of_run(path: Path, low: int, high: int) -> Piece:
+    """Documents of a run whose ranks are in [low, high), memory-mapped."""
+    with opened(path) as reader:
+        batch = reader.get_batch(0)
+    rank = batch["rank"].to_numpy()
+    first = int(np.searchsorted(rank, np.uint64(low)))
+    last = len(rank) if high >= RANKS else int(np.searchsorted(rank, np.uint64(high)))
+    tokens = batch["tokens"]
+    offsets = tokens.offsets.to_numpy()[first : last + 1]
+    return Piece(
+        rank[first:last],
+        id_bytes(batch["id"])[first:last],
+        batch["weight"].to_numpy()[first:last],
+        batch["text_bytes"].to_numpy()[first:last],
+        offsets[:-1],
+        np.diff(offsets),
+        tokens.values.to_numpy(),
+    )
+
+
+def rank_ranges(tokens: int, shard_tokens: int) -> Iterator[tuple[int, int]]:
+    """Equal ranges of ranks, so many that each holds about ``shard_tokens`` of ``tokens``."""
+    number = max(1, -(-tokens // shard_tokens))
+    edges = [RANKS * i // number for i in range(number + 1)]
+    yield from pairwise(edges)
+
+
+@dataclass(frozen=True)
+class MergeTask:
+    """One shard: what all runs of a domain's split hold in a range of ranks."""
+
+    runs: tuple[Path, ...]
+    domain: str
+    split: str
+    low: int
+    high: int
+
+    def run(self, folder: Path, progress: Any) -> dict[str, Any]:
+        """Write shard.arrow; returns its counts."""
+        from jacorpus.keys import file_digest
+
+        found = Unsorted()
+        for path in self.runs:
+            found.add(of_run(path, self.low, self.high))
+        columns = found.in_order()
+        target = folder / "shard.arrow"
+        write_tokens(target, self.domain, self.split, columns)
+        counts = {
+            "documents": found.documents,
+            "tokens": found.tokens,
+            "text_bytes": int(np.sum(columns["text_bytes"].to_numpy())),
+        }
+        info = {"bytes": target.stat().st_size, "xxh3": file_digest(target)}
+        return {"parts": {"shard.arrow": info}, "counts": counts}
