@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from jacorpus.errors import InputError, RecipeError
 from tokenizer_lab.corpus import Domain, draw
 from tokenizer_lab.extension.effect import Effect, measure
@@ -86,17 +88,10 @@ def extend(
     if options.vocab_size <= base.vocab_size:
         raise RecipeError(f"vocab_size {options.vocab_size} must be over the {base.vocab_size} ids that {base.name} has")
     say("read")
-    drawn = draw(domains, options.budget_bytes, options.seed, progress=progress)
+    drawn = draw(domains, options.budget_bytes, options.seed, weights=options.weights or None, progress=progress)
     say("learn")
-    file = _file(Path(base_path))
     out.mkdir(parents=True, exist_ok=True)
-    if base.format == "sentencepiece" and base.algorithm == "bpe":
-        from tokenizer_lab.extension import bpe
-
-        new = bpe.new_pieces(file.read_bytes(), drawn.texts, options, progress)
-        files = [bpe.write(file.read_bytes(), new, out)]
-    else:
-        raise InputError(f"{base.name} is {base.format} {base.algorithm}; what can be extended: SentencePiece models")
+    new, files = _learned(base, _file(Path(base_path)), drawn.texts, out, options, progress)
     made = Extended(files, base, open_tokenizer(files[0]), options, new, drawn.taken_bytes)
     say("measure")
     made.effects = {"new": _effects(made, domains), "old": _effects(made, old_domains)}
@@ -104,6 +99,29 @@ def extend(
     report.write_text(json.dumps(made.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     made.files.append(report)
     return made
+
+
+def _learned(
+    base: Tokenizer, file: Path, texts: pa.LargeStringArray, out: Path, options: Extending, progress: Progress | None
+) -> tuple[NewTokens, list[Path]]:
+    """The new tokens, and the files written with them, by the kind of the base."""
+    if base.algorithm == "byte-bpe" and base.format in ("tiktoken", "huggingface"):
+        from tokenizer_lab.extension import byte_bpe
+
+        pattern = byte_bpe.pattern_of(base, file)
+        new = byte_bpe.new_tokens(base, pattern, texts, options, progress)
+        return byte_bpe.reached(base, file, pattern, new, out, options.allow_unreachable)
+    if base.format == "sentencepiece":
+        from tokenizer_lab.extension import bpe, unigram
+
+        kind = bpe if base.algorithm == "bpe" else unigram
+        data = file.read_bytes()
+        new = kind.new_pieces(data, texts, options, progress)
+        return new, [kind.write(data, new, out)]
+    raise InputError(
+        f"{base.name} is a {base.algorithm} tokenizer of format {base.format}; what can be extended: SentencePiece "
+        "models (BPE, Unigram), tiktoken ranks, and a tokenizer.json of byte-level BPE"
+    )
 
 
 def _effects(made: Extended, domains: Sequence[Domain]) -> list[Effect]:

@@ -52,7 +52,7 @@ def parse_model(data: bytes) -> "pb.ModelProto":  # type: ignore[name-defined] #
     return model
 
 
-def _processor(data: bytes) -> "SentencePieceProcessor":  # type: ignore[name-defined] # noqa: F821
+def processor(data: bytes) -> "SentencePieceProcessor":  # type: ignore[name-defined] # noqa: F821
     import sentencepiece
 
     return sentencepiece.SentencePieceProcessor(model_proto=data)
@@ -80,11 +80,11 @@ def append(model: "pb.ModelProto", tokens: list[bytes]) -> None:  # type: ignore
     model.trainer_spec.vocab_size = len(model.pieces)
 
 
-def _missing_characters(base: bytes, texts: pa.LargeStringArray) -> list[str]:
+def missing_characters(base: bytes, texts: pa.LargeStringArray) -> list[str]:
     """Characters of the text, as normalized, that are no piece of the base; by code point, without NUL."""
     known = {p.piece for p in parse_model(base).pieces}
     found: set[str] = set()
-    normalizer = _processor(plain_copy(base, []))
+    normalizer = processor(plain_copy(base, []))
     has_map = bool(parse_model(base).normalizer_spec.precompiled_charsmap)
     for lines in lines_of(texts):
         text = "\n".join(lines)
@@ -95,14 +95,14 @@ def _missing_characters(base: bytes, texts: pa.LargeStringArray) -> list[str]:
 
 
 def _segmented(
-    base: bytes, chars: list[str], texts: pa.LargeStringArray, progress: Progress | None
+    base: bytes, chars: list[str], texts: pa.LargeStringArray, join_marks: bool, progress: Progress | None
 ) -> tuple[np.ndarray, list[bytes]]:
     """(symbols int32 with barriers, bytes of each): ids of the base and, from V on, of the characters it lacks."""
     data = plain_copy(base, [c.encode() for c in chars])
-    model, pieces = _processor(data), parse_model(data).pieces
+    model, pieces = processor(data), parse_model(data).pieces
     table = [p.piece.encode() if p.type in (Kind.NORMAL, Kind.USER_DEFINED) else b"" for p in pieces]
     merging = np.array([p.type == Kind.NORMAL for p in pieces])
-    first, last = classes(table)
+    first, last = classes(table, join_marks)
     parts = []
     for lines in lines_of(texts):
         lists = model.encode(lines, out_type=int, num_threads=1)
@@ -117,7 +117,7 @@ def _segmented(
 def unreachable_pieces(data: bytes, first: int) -> list[int]:
     """Ids from ``first`` on whose own text does not come out as that one id."""
     model = parse_model(data)
-    processor = _processor(plain_copy(data, [], normalize=False))
+    processor = processor(plain_copy(data, [], normalize=False))
     texts = [p.piece for p in model.pieces[first:]]
     lists = processor.encode(texts, out_type=int, num_threads=1) if texts else []
     return [first + k for k, ids in enumerate(lists) if ids != [first + k]]
@@ -130,8 +130,8 @@ def new_pieces(
 
     Raises InputError where the text holds no character of the target scripts.
     """
-    chars = _missing_characters(base, texts)
-    symbols, table = _segmented(base, chars, texts, progress)
+    chars = missing_characters(base, texts)
+    symbols, table = _segmented(base, chars, texts, options.join_marks, progress)
     old = len(table) - len(chars)
     wanted = options.vocab_size - old
     ranges = options.ranges()

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from tokenizer_lab.extension.scripts import SPACE, class_of
 from tokenizer_lab.kernels.bpe_continue import BARRIER, continue_merges
@@ -44,14 +46,23 @@ def barriers_between(symbols: np.ndarray, first: np.ndarray, last: np.ndarray) -
     return np.insert(symbols, np.flatnonzero(cut) + 1, BARRIER)
 
 
-def classes(table: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
-    """(first, last) int8 [S]: class of the first and the last character of each token; a broken one counts as East
-    Asian, since almost all of them are."""
-    first, last = np.empty(len(table), np.int8), np.empty(len(table), np.int8)
-    for i, token in enumerate(table):
-        text = token.decode("utf-8", "replace").replace("\ufffd", "\u4e00") or "\u4e00"
-        first[i], last[i] = class_of(text[0]), class_of(text[-1])
-    return first, last
+def classes(table: Sequence[bytes], join_marks: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(first, last) int8 [S]: class of the first and the last character of each piece; MARK where it has none."""
+    texts = [token.decode() or "." for token in table]
+    ends = ([class_of(text[i], join_marks) for text in texts] for i in (0, -1))
+    return tuple(np.array(end, np.int8) for end in ends)  # type: ignore[return-value]
+
+
+def class_changes(texts: pa.Array, join_marks: bool) -> np.ndarray:
+    """int64, sorted: byte places in the texts, laid end to end, where the class of characters changes, but for those
+    behind a space; the ends of the texts too."""
+    points = np.frombuffer("".join(texts.to_pylist()).encode("utf-32-le"), np.uint32)
+    widths = 1 + (points > 0x7F).astype(np.int64) + (points > 0x7FF) + (points > 0xFFFF)
+    used, which = np.unique(points, return_inverse=True)
+    kinds = np.array([class_of(chr(point), join_marks) for point in used], np.int8)[which]
+    ends = np.cumsum(widths)
+    inner = ends[:-1][(kinds[:-1] != kinds[1:]) & (kinds[:-1] != SPACE)]
+    return np.union1d(inner, np.cumsum(pc.binary_length(texts).to_numpy(zero_copy_only=False)))
 
 
 def grow(

@@ -52,13 +52,13 @@ def holds_target(text: str, ranges: np.ndarray) -> bool:
     return not len(ranges) or any(first <= ord(c) <= last for c in text for first, last in ranges)
 
 
-def class_of(char: str) -> int:
-    """One of SPACE, EAST_ASIAN, LETTER, DIGIT, MARK."""
+def class_of(char: str, join_marks: bool = False) -> int:
+    """One of SPACE, EAST_ASIAN, LETTER, DIGIT, MARK. join_marks: punctuation counts as East Asian letters."""
     if char in "\u2581 ":
         return SPACE
     if any(first <= ord(char) <= last for first, last in _EAST_ASIAN):
         return EAST_ASIAN
-    return DIGIT if char.isdigit() else LETTER if char.isalpha() else MARK
+    return DIGIT if char.isdigit() else LETTER if char.isalpha() else EAST_ASIAN if join_marks else MARK
 
 
 _EAST_ASIAN = [tuple(span) for span in target_ranges(_LETTERS).tolist()]

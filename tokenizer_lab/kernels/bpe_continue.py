@@ -2,8 +2,8 @@
 
 The text comes as symbols that an existing tokenizer gave. Only neighbors whose joined bytes are wanted are ever
 counted: at most so many characters, starting with a whole character, and holding a character of the target ranges
-(a broken character at the end is let through where it can only become one of the targets: such a token is a step on
-the way to whole characters). So the cost is that of the new language's text alone.
+(a broken character at the end is let through, alone or behind one space, where it can only become one of the targets:
+such a token is a step on the way to whole characters). So the cost is that of the new language's text alone.
 
 Places are linked in both directions, and all places of one pair are chained, so a merge touches its own places and
 their neighbors and nothing else. A merge that is no longer as frequent as the heap believed goes back with its true
@@ -37,7 +37,7 @@ def _wanted_naive(joined: bytes, ranges: np.ndarray, max_chars: int) -> bool:
             low, high = low << 6 | max(byte, 0), high << 6 | (63 if byte < 0 else byte)
         inside = not len(ranges) or any(first <= low and high <= last for first, last in ranges)
         if at + size > len(joined):
-            return chars <= 1 and inside and len(ranges) > 0
+            return (chars == 0 or (chars == 1 and joined[0] == 0x20)) and inside and len(ranges) > 0
         chars, targets = chars + 1, targets + inside
         at += size
     return chars <= max_chars and targets > 0
@@ -104,7 +104,8 @@ def _wanted(data, left, left_end, right, right_end, ranges, max_chars):
             if ranges[k, 0] <= low and high <= ranges[k, 1]:
                 inside = True
         if at + size > length:
-            return chars <= 1 and inside and len(ranges) > 0
+            lone = chars == 0 or (chars == 1 and data[left] == 0x20)
+            return lone and inside and len(ranges) > 0
         chars += 1
         targets += inside
         at += size
