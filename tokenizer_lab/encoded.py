@@ -36,7 +36,7 @@ class Units:
     ends: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Texts:
     """A corpus as it is compared on: large_string [N].
 
@@ -93,7 +93,7 @@ class Speed:
     lines_differ: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Encoded:
     """Tokens of a corpus. tokens: large_list<uint32> [N]."""
 

@@ -1,0 +1,164 @@
+"""``jacorpus tokenizer compare``: tokenizers by corpora, every metric, one report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import console
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from jacorpus.report.report import Report, Segmentations
+    from tokenizer_lab.compare import Compared
+
+TOKEN_STYLES = ("on blue", "on magenta", "on dark_green", "on dark_red")
+NAMES = ("report.html", "report.md", "report.json")
+
+
+def compare(
+    tokenizers: Annotated[list[str], typer.Argument(help="Tokenizer files or folders; `byte`, `char` are added.")],
+    corpus: Annotated[
+        list[str] | None, typer.Option("--corpus", "-c", help="[NAME=]PATH of a domain; quote globs. Repeat it.")
+    ] = None,
+    gold: Annotated[
+        list[str] | None, typer.Option(help="Gold words: CoNLL-U, or JSONL with `sentences`; quote globs.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for report.html, .md and .json.")] = None,
+    budget: Annotated[float, typer.Option(min=0.001, help="MB of text drawn of each corpus.")] = 4.0,
+    lm: Annotated[bool, typer.Option("--lm", help="Also train small language models: bits per byte.")] = False,
+    lm_budget: Annotated[float, typer.Option(min=0.001, help="MB of text they train on, of each corpus.")] = 0.5,
+    seeds: Annotated[int, typer.Option(min=3, help="Language models per tokenizer, each on another draw.")] = 3,
+    engine: Annotated[str, typer.Option(help="auto, or library: encode with the original libraries.")] = "auto",
+    pattern: Annotated[str | None, typer.Option(help="Pattern of unknown tiktoken rank files.")] = None,
+    column: Annotated[str, typer.Option(help="Column or key that holds the text.")] = "text",
+    seed: Annotated[int, typer.Option(help="Of the draw of documents.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Compare tokenizers on corpora: compression, words, loss, cost, speed, with intervals and warnings.
+
+    Example: jacorpus tokenizer compare a.model b.json --corpus novels=ja/*.jsonl.zst --gold seg/*.conllu --out out/cmp
+    """
+    from jacorpus.errors import RecipeError
+    from tokenizer_lab import compare as comparison
+    from tokenizer_lab.compare_report import report
+    from tokenizer_lab.corpus import open_corpus
+    from tokenizer_lab.gold import read_gold
+
+    if not corpus:
+        raise RecipeError("name the text to compare on: --corpus [NAME=]PATH, once for each domain")
+    opened, refused = comparison.open_all(tokenizers, pattern, engine)
+    for each in refused:
+        console.notes.print(f"left out: {each.why}")
+    domains, golds = open_corpus(corpus, column), read_gold(gold or [])
+    options = comparison.Options(int(budget * 1e6), seed=seed)
+    with console.Meter("compare", quiet=quiet) as meter:
+        step = _stepping(meter)
+        compared = comparison.measure(list(opened.values()), domains, golds, options, refused, step)
+        names = {t.fingerprint: name for name, t in compared.tokenizers.items()}
+        inputs = {names[t.fingerprint]: comparison.training_inputs(path) for path, t in opened.items()}
+        compared.trained_on = comparison.overlaps(inputs, domains)
+        further = ()
+        made = report(compared, further)
+    if out:
+        _write(made, out)
+    if json:
+        console.print_json(made.to_dict())
+    else:
+        _print(compared, made)
+        if out:
+            console.result.print(f"\nreport: {out / NAMES[0]}")
+
+
+def _stepping(meter: console.Meter) -> Callable[[str, int | None], Callable[[int], None]]:
+    def step(title: str, total: int | None) -> Callable[[int], None]:
+        meter.step(title, total)
+        return meter.add
+
+    return step
+
+
+def _write(report: "Report", out: Path) -> None:
+    from jacorpus.errors import StorageError
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in zip(NAMES, (report.to_html(), report.to_markdown(), report.to_json()), strict=True):
+            (out / name).write_text(text, "utf-8")
+    except OSError as error:
+        raise StorageError(f"the report can't be written to {out}: {error.strerror}") from error
+
+
+def _print(compared: "Compared", report: "Report") -> None:
+    from tokenizer_lab.traps import warnings
+
+    _print_compression(compared)
+    _print_words(compared)
+    for block in next(section for section in report.sections if section.key == "segmentations").blocks[1:2]:
+        _print_cuts(block)  # type: ignore[arg-type]
+    for about, text in warnings(compared):
+        console.result.print(f"! {about}: {text}")
+
+
+def _print_compression(compared: "Compared") -> None:
+    from tokenizer_lab.metric import number
+
+    chars = compared.columns["compression", "characters per token"]
+    back = compared.columns["round_trip", "documents that come back"]
+    speed = compared.columns["speed", "MB per CPU second"]
+    corpora = [texts.name for texts in compared.corpora]
+    rows = []
+    for name, tokenizer in compared.tokenizers.items():
+        per_token = [_short(number(chars.cells.get((name, corpus)))) for corpus in corpora]
+        worst = min((number(back.cells.get((name, corpus))) or 0.0 for corpus in corpora), default=0.0)
+        rate = [r for corpus in corpora if (r := number(speed.cells.get((name, corpus))))]
+        slow = f"{min(rate):.1f}" if rate else "-"
+        rows.append([name, tokenizer.algorithm, tokenizer.vocab_size, *per_token, f"{worst:.1%}", slow])
+    header = ["tokenizer", "algorithm", "ids", *corpora, "comes back", "MB/s, slowest"]
+    console.print_table("characters per token", header, rows, left=2, whole=header)
+
+
+def _print_words(compared: "Compared") -> None:
+    """One table a gold corpus, of its first kind of unit."""
+    from tokenizer_lab.metric import number
+
+    for texts in compared.gold:
+        unit = next(iter(texts.units))
+        titles = [("boundaries", f"P, {unit}"), ("boundaries", f"R, {unit}"), ("boundaries", f"F1, {unit}")]
+        titles += [("fertility", f"tokens per {unit}"), ("single_token_retention", f"{unit}s in text")]
+        columns = [compared.columns[title] for title in titles]
+        rows = [
+            [name, *(_short(number(column.cells.get((name, texts.name)))) for column in columns)]
+            for name in compared.tokenizers
+        ]
+        console.result.print()
+        header = ["tokenizer", "P", "R", "F1", f"tokens per {unit}", "one token in text"]
+        console.print_table(f"{texts.name}: cuts against {unit}s", header, rows, whole=header)
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _print_cuts(block: "Segmentations") -> None:
+    console.result.print(f"\n{block.title}")
+    widest = max(len(row.name) for row in block.rows)
+    for row in block.rows:
+        console.result.print(_cut(row.name.ljust(widest), [segment.text for segment in row.segments]))
+
+
+def _cut(name: str, tokens: list[str]) -> "Text":
+    """Tokens on changing backgrounds; where there are no colors, bars between them."""
+    from rich.text import Text
+
+    line = Text(f"{name} {len(tokens):4} ")
+    for i, token in enumerate(tokens):
+        if console.result.color_system:
+            line.append(token, TOKEN_STYLES[i % len(TOKEN_STYLES)])
+        else:
+            line.append(token if i == 0 else f"|{token}")
+    return line
