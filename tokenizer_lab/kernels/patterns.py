@@ -14,12 +14,12 @@ Each name but gpt2 and none has three ways with digits: ``NAME`` at most three i
 ``NAME-uncut`` all.
 """
 
+import re
 from functools import cache
 from itertools import product
 from typing import Any
 
 from jacorpus.errors import InputError, nearest
-from tokenizer_lab.kernels.character_classes import spelled
 
 DIGITS = {"three": "", "single": "-single", "uncut": "-uncut"}
 """Setting ``digits`` of training -> end of a pattern's name."""
@@ -64,7 +64,8 @@ def _ja(numbers: str, okurigana: str = "") -> str:
             rf" ?[^\P{{L}}{_JAPANESE}](?:[^\P{{L}}{_NOT_OTHER}]|[゛゜\p{{M}}])*",
             numbers,
             r" ?[^\s\p{L}\p{N}]+[\r\n]*",
-            _END,
+            # Only letters of other scripts and the rest want the last space of a run.
+            rf"\s*[\r\n]+|\s++(?![^\p{{N}}{_JAPANESE}])|\s+(?!\S)|\s+",
         ]
     )
 
@@ -98,6 +99,10 @@ _SAME = {
 """Other published spellings (openai/gpt-2 encoder.py) that cut alike."""
 
 
+_PARTS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
+"""An escaped character, a class in brackets, or any character."""
+
+
 def pattern_name(pattern: str) -> str | None:
     """The name of a pattern given by name or as a regular expression that is spelled as here; None for others."""
     if pattern in PATTERNS:
@@ -122,35 +127,10 @@ def with_digits(name: str, digits: str) -> str:
     raise InputError(f"pattern `{name}` leaves numbers uncut; choose digits = uncut or another pattern")
 
 
-def _spelled_class(code: str) -> str:
-    """Ranges for what stands behind ``\\p`` or ``\\P``, such as ``p{L}``; itself for other properties."""
-    kinds = {"L": "ulo", "Ll": "l", "M": "m", "N": "n"}.get(code[2:-1])
-    if kinds is None:
-        return "\\" + code
-    return spelled(kinds if code[0] == "p" else "".join(k for k in "ulomns-" if k not in kinds))
-
-
 def for_python(pattern: str) -> str:
-    """The pattern (name or expression) for Python's ``regex``: letters, numbers and marks of our Unicode version
-    spelled out where the package would take its own, and ``$`` as the end of the text alone."""
+    """The pattern (name or expression) for Python's ``regex``, to which ``$`` may also stand before a last line end."""
     pattern = PATTERNS.get(pattern, pattern)
-    for both, kinds in ((r"\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}", "uom"), (r"\p{Ll}\p{Lm}\p{Lo}\p{M}", "lom")):
-        pattern = pattern.replace(both, spelled(kinds))
-    made, at, inside = [], 0, False
-    while at < len(pattern):
-        char, step = pattern[at], 1
-        if char == "\\" and pattern[at + 1 : at + 3] in ("p{", "P{"):
-            step = pattern.index("}", at) + 1 - at
-            ranges = _spelled_class(pattern[at + 1 : at + step])
-            made.append(ranges if inside or ranges.startswith("\\") else f"[{ranges}]")
-        elif char == "\\":
-            step = 2
-            made.append(pattern[at : at + 2])
-        else:
-            made.append(r"\Z" if char == "$" and not inside else char)
-            inside = char == "[" or (inside and char != "]")
-        at += step
-    return "".join(made)
+    return "".join(r"\Z" if part == "$" else part for part in _PARTS.findall(pattern))
 
 
 @cache
@@ -158,8 +138,9 @@ def compiled(pattern: str) -> Any:
     """The pattern (name or expression) compiled by Python's ``regex``. Raises InputError where it is no expression."""
     import regex
 
+    if pattern not in PATTERNS and re.fullmatch(r"[\w-]+", pattern):
+        raise InputError(f"pattern `{pattern}` is unknown{nearest(pattern, PATTERNS)}")
     try:
         return regex.compile(for_python(pattern))
     except (regex.error, ValueError) as error:
-        hint = nearest(pattern, PATTERNS) if len(pattern) < 24 else ""
-        raise InputError(f"pattern `{pattern}` is no name and no regular expression ({error}){hint}") from error
+        raise InputError(f"pattern `{pattern}` is no name and no regular expression ({error})") from error

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.kernels.buffers import text_buffers
+from tokenizer_lab.kernels.character_classes import python_stand_ins
 from tokenizer_lab.kernels.patterns import PATTERNS, compiled
 
 __all__ = ["PATTERNS", "split", "split_naive"]
@@ -21,11 +22,13 @@ def split_naive(texts: pa.Array, pattern: str) -> tuple[np.ndarray, np.ndarray]:
     expression = compiled(pattern)
     starts, _ = text_buffers(texts)
     counts, pieces = [0], [np.zeros(0, np.int64)]
+    shown = python_stand_ins()
     for text, start in zip(texts.to_pylist(), starts[:-1].tolist(), strict=True):
         points = np.frombuffer((text or "").encode("utf-32-le"), np.uint32)
         places = np.zeros(len(points) + 1, np.int64)
         np.cumsum(1 + (points > 0x7F).astype(np.int64) + (points > 0x7FF) + (points > 0xFFFF), out=places[1:])
-        edges = np.array([match.span() for match in expression.finditer(text or "")], np.int64).ravel()
+        spans = [match.span() for match in expression.finditer(shown[points].tobytes().decode("utf-32-le"))]
+        edges = np.array([span for span in spans if span[0] < span[1]], np.int64).ravel()
         ends = np.unique(np.append(edges, len(points)))
         pieces.append(start + places[ends[ends > 0]])
         counts.append(len(pieces[-1]))
