@@ -38,6 +38,12 @@ GUESS_BYTES = 12_288
 MARGIN = 0.15
 """By how much less damage an undeclared charset has to do to overrule a declared one."""
 
+BELIEVED = 0.04
+"""Damage of the first characters up to which a declared charset that decodes without error is taken at its word."""
+
+_ENOUGH = 64
+"""Characters over ASCII that such a judgment needs."""
+
 _NOT_GUESSED = ("mac", "cp85", "cp86")
 """Charsets that the detector confuses with those of Windows and that pages are never in undeclared."""
 
@@ -101,7 +107,7 @@ def decode(
         denied = bool(declared) and all(charset in _MULTI_BYTE for charset, _ in declared)
         if _is_utf8(len(body) - len(text), replacements, denied):
             return Decoded(text, "utf-8", _how("utf-8", declared), replacements, truncated)
-    best = _best(body, declared)
+    best = _believed(body, declared) or _best(body, declared)
     allowed = max(1, int(budget * len(best.text)))
     if best.replacements <= allowed:
         return best
@@ -227,6 +233,24 @@ def _is_utf8(continuations: int, replacements: int, denied: bool) -> bool:
     if replacements == 0:
         return continuations >= (4 if denied else 1)
     return continuations > 20 * replacements
+
+
+def _believed(body: bytes, declared: list[tuple[str, How]]) -> Decoded | None:
+    """The first declared multi-byte charset where its word is good: no error, and common characters of its language.
+
+    Text of another charset that decodes without error gives rare characters (measured: .31 and more, and .08 for
+    Korean read as Japanese or Chinese; 92 % of the sound pages are under BELIEVED). It spares the detector.
+    """
+    if not declared or declared[0][0] not in _MULTI_BYTE:
+        return None
+    charset, how = declared[0]
+    first = _HIGH.search(body)
+    start = first.start() if first else 0
+    text, _, _ = decode_as(body[start : start + _NEAR], charset)
+    if len(text.encode()) < len(text) + 2 * _ENOUGH or damage(text, charset) > BELIEVED:
+        return None
+    text, replacements, truncated = decode_as(body, charset)
+    return Decoded(text, charset, how, 0, truncated) if replacements == 0 else None
 
 
 def _best(body: bytes, declared: list[tuple[str, How]]) -> Decoded:

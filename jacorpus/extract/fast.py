@@ -16,7 +16,8 @@ from jacorpus.extract.marks import deepen_lists, mark_lines, mark_links, read_ma
 from jacorpus.extract.page import COLUMNS, Extracted, Limits, apply_pages
 from jacorpus.stage import Applied
 
-_SKIP = ("img", "area", "svg", "object", "video", "audio", "embed", "figcaption", "rt", "rp")
+_SKIP = ("img,area,svg,object,video,audio,embed,figcaption,rt,rp",)
+"""One selector for all: resiliparse asks each one of each element, and ten cost a tenth of the extraction."""
 
 
 @dataclass(frozen=True)
