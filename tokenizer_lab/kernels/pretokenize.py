@@ -9,10 +9,12 @@ Legend: N documents, P pieces in all, S bytes of UTF-8.
 
 import numpy as np
 import pyarrow as pa
+from numba import njit
 
 from jacorpus.kernels.buffers import text_buffers
 from tokenizer_lab.kernels.character_classes import python_stand_ins
-from tokenizer_lab.kernels.patterns import PATTERNS, compiled
+from tokenizer_lab.kernels.patterns import PATTERNS, compiled, pattern_name
+from tokenizer_lab.kernels.scanner import character_bits, piece_end, scanner_of
 
 __all__ = ["PATTERNS", "split", "split_naive"]
 
@@ -35,6 +37,22 @@ def split_naive(texts: pa.Array, pattern: str) -> tuple[np.ndarray, np.ndarray]:
     return np.cumsum(counts, dtype=np.int64), np.concatenate(pieces)
 
 
+@njit(cache=True, nogil=True)
+def _ends(offsets, data, bits, family, most):
+    first, found = np.zeros(len(offsets), np.int64), 0
+    ends = np.empty(1024 + (offsets[-1] - offsets[0]) // 4, np.int64)
+    for d in range(len(offsets) - 1):
+        at, stop = offsets[d], offsets[d + 1]
+        while at < stop:
+            at = piece_end(data, at, stop, bits, family, most)
+            if found == len(ends):
+                ends = np.concatenate((ends, np.empty(len(ends), np.int64)))
+            ends[found] = at
+            found += 1
+        first[d + 1] = found
+    return first, ends[:found]
+
+
 def split(texts: pa.Array, pattern: str) -> tuple[np.ndarray, np.ndarray]:
     """(offsets int64 [N+1], ends int64 [P]): the pieces of document d are ``ends[offsets[d]:offsets[d + 1]]``.
 
@@ -42,4 +60,9 @@ def split(texts: pa.Array, pattern: str) -> tuple[np.ndarray, np.ndarray]:
     offset d, every other one where the one before ends. Pieces are never empty and cover the text.
     Raises InputError for a pattern that is neither a name nor a regular expression.
     """
-    return split_naive(texts, pattern)
+    name = pattern_name(pattern)
+    if name is None:
+        return split_naive(texts, pattern)
+    offsets, data = text_buffers(texts)
+    first, ends = _ends(offsets, data, character_bits(), *scanner_of(name))
+    return first, ends
