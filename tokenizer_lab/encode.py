@@ -13,7 +13,7 @@ import datetime
 import platform
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from jacorpus.tasks import Engine, Task, pending
 from tokenizer_lab.corpus import Domain
 from tokenizer_lab.encode_task import SPLITS, EncodeTask, TokenizerFile
 from tokenizer_lab.reading import Part, parts_of
-from tokenizer_lab.shuffle import MergeTask, rank_ranges
+from tokenizer_lab.shuffle import TOKEN_BYTES, merge_tasks, rank_ranges
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 from tokenizer_lab.tokens import FORMAT, KIND, Tokens, manifest_of, open_tokens
 
@@ -128,8 +128,8 @@ class EncodeRun:
             self._compile()
             results = self._run("encode", self.encodes)
             merges = self._merges(results)
-            merged = self._run("merge", [task for task, _ in merges])
-            found = self._publish(results, [(payload, task.key, merged[task.key]) for task, payload in merges])
+            merged = self._run("merge", merges)
+            found = self._publish(results, [(task, merged[task.key]) for task in merges])
             self._write_run(started)
             for name in ("done", "parts", "scratch"):
                 shutil.rmtree(self.store.root / name, ignore_errors=True)
@@ -154,39 +154,33 @@ class EncodeRun:
         self.phases.append({"kind": kind, "tasks": len(tasks), "run": len(left), "wall_s": seconds, "bytes": size})
         return results
 
-    def _merges(self, results: dict[str, dict[str, Any]]) -> list[tuple[Task, MergeTask]]:
-        """A task for each shard to be; ranges may turn out to hold no document."""
+    def _merges(self, results: dict[str, dict[str, Any]]) -> list[Task]:
+        """The tasks that make the shards, in the order of domain, split and rank."""
         code, made = code_key("tokenizer_lab.shuffle"), []
         for domain in self.domains:
             parts = sorted(t.key for t in self.encodes if t.payload.part.domain == domain.name)
             for split in SPLITS:
                 runs = [(key, name) for key in parts for name in results[key]["runs"][split]]
-                if not runs:
-                    continue
                 tokens = sum(results[key]["counts"][split]["tokens"] for key in parts)
                 paths = tuple(self.store.part(key, name) for key, name in runs)
-                for low, high in rank_ranges(tokens, self.options.shard_tokens):
-                    payload = MergeTask(paths, domain.name, split, low, high)
-                    key = key_of(["merge", code, runs, domain.name, split, f"{low:x}", f"{high:x}"])
-                    made.append((Task("merge", key, payload, f"{domain.name} {split} {low:x}-"), payload))
+                if not runs:
+                    continue
+                for task in merge_tasks(paths, domain.name, split, tokens, self.options.shard_tokens):
+                    ranges = [f"{low:x}-{high:x}" for low, high in task.ranges]
+                    key = key_of(["merge", code, runs, domain.name, split, ranges])
+                    size = (
+                        tokens * TOKEN_BYTES * len(task.ranges) // len(rank_ranges(tokens, self.options.shard_tokens))
+                    )
+                    made.append(Task("merge", key, task, f"{domain.name} {split} {ranges[0]}", size))
         return made
 
-    def _publish(
-        self, results: dict[str, dict[str, Any]], merged: list[tuple[MergeTask, str, dict[str, Any]]]
-    ) -> Tokens:
+    def _publish(self, results: dict[str, dict[str, Any]], merged: list[tuple[Task, dict[str, Any]]]) -> Tokens:
         """Everything under its public name, then the manifest."""
         with storage_errors(self.out):
             (self.out / "manifest.json").unlink(missing_ok=True)
             shards: list[dict[str, Any]] = []
-            for task, key, result in merged:
-                if not result["counts"]["documents"]:
-                    continue
-                number = sum((s["domain"], s["split"]) == (task.domain, task.split) for s in shards)
-                path = f"shards/{task.domain}-{task.split}-{number:05d}.arrow"
-                publish(self.store.part(key, "shard.arrow"), self.out / path)
-                ranks = [f"{task.low:016x}", f"{task.high:016x}"]
-                about = {"path": path, "domain": task.domain, "split": task.split, "ranks": ranks}
-                shards.append({**about, **result["counts"], **result["parts"]["shard.arrow"]})
+            for task, result in merged:
+                shards += self._publish_shards(task, result, shards)
             listed = {self.out / shard["path"] for shard in shards}
             for old in (self.out / "shards").rglob("*.arrow"):
                 if old not in listed:
@@ -194,6 +188,22 @@ class EncodeRun:
             manifest = self._manifest(results, shards)
             write_json(self.out / "manifest.json", manifest)
         return open_tokens(self.out)
+
+    def _publish_shards(
+        self, task: Task, result: dict[str, Any], before: list[dict[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
+        """Put the shards of a task under their public names, numbered on from those before."""
+        domain, split = task.payload.domain, task.payload.split
+        number = sum((shard["domain"], shard["split"]) == (domain, split) for shard in before)
+        names = iter(sorted(result["parts"]))
+        for (low, high), shard in zip(task.payload.ranges, result["shards"], strict=True):
+            if shard is None:
+                continue
+            path = f"shards/{domain}-{split}-{number:05d}.arrow"
+            publish(self.store.part(task.key, next(names)), self.out / path)
+            number += 1
+            ranks = [f"{low:016x}", f"{high:016x}"]
+            yield {"path": path, "domain": domain, "split": split, "ranks": ranks, **shard}
 
     def _manifest(self, results: dict[str, dict[str, Any]], shards: list[dict[str, Any]]) -> dict[str, Any]:
         from tokenizer_lab.accounts import accounts

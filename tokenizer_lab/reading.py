@@ -18,7 +18,7 @@ from jacorpus.schema import ID, SHARD
 from jacorpus.stage import InputFile, Span
 from tokenizer_lab.corpus import Domain, held_out, pieces_of, source_of
 
-TASK_BYTES = 128 << 20
+TASK_BYTES = 64 << 20
 """Text of one part, about."""
 
 PACKED_RATIO = 4

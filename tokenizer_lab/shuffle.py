@@ -9,7 +9,7 @@ seed and ids alone, so neither on the size of runs and shards nor on the order o
 Legend: N documents, T tokens.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +21,7 @@ import xxhash
 
 from jacorpus.errors import InputError
 from jacorpus.kernels.buffers import text_buffers
+from jacorpus.keys import file_digest
 from jacorpus.schema import ID
 from jacorpus.shards import opened
 from tokenizer_lab.kernels.gather import gather
@@ -40,6 +41,10 @@ RUN = pa.schema(
 )
 """Rows of a run, sorted by (rank, id)."""
 
+MERGE_TASKS = 128
+"""Tasks of one domain's split at most."""
+
+TOKEN_BYTES = 4
 _ID_BYTES = 16
 
 
@@ -162,57 +167,72 @@ def write_run(path: Path, columns: dict[str, pa.Array]) -> None:
         writer.write_batch(batch)
 
 
-def of_run(path: Path, low: int, high: int) -> Piece:
-    """Documents of a run whose ranks are in [low, high), memory-mapped."""
-    with opened(path) as reader:
-        batch = reader.get_batch(0)
-    rank = batch["rank"].to_numpy()
-    first = int(np.searchsorted(rank, np.uint64(low)))
-    last = len(rank) if high >= RANKS else int(np.searchsorted(rank, np.uint64(high)))
-    tokens = batch["tokens"]
-    offsets = tokens.offsets.to_numpy()[first : last + 1]
-    return Piece(
-        rank[first:last],
-        id_bytes(batch["id"])[first:last],
-        batch["weight"].to_numpy()[first:last],
-        batch["text_bytes"].to_numpy()[first:last],
-        offsets[:-1],
-        np.diff(offsets),
-        tokens.values.to_numpy(),
-    )
+class Run:
+    """A run on disk, memory-mapped."""
+
+    def __init__(self, path: Path) -> None:
+        with opened(path) as reader:
+            self.batch = reader.get_batch(0)
+        self.rank = self.batch["rank"].to_numpy()
+
+    def between(self, low: int, high: int) -> Piece:
+        """The documents whose ranks are in [low, high); no copy."""
+        first = int(np.searchsorted(self.rank, np.uint64(low)))
+        last = len(self.rank) if high >= RANKS else int(np.searchsorted(self.rank, np.uint64(high)))
+        rows, tokens = slice(first, last), self.batch["tokens"]
+        offsets = tokens.offsets.to_numpy()[first : last + 1]
+        weight, text_bytes = (self.batch[name].to_numpy()[rows] for name in ("weight", "text_bytes"))
+        id, starts, values = id_bytes(self.batch["id"])[rows], offsets[:-1], tokens.values.to_numpy()
+        return Piece(self.rank[rows], id, weight, text_bytes, starts, np.diff(offsets), values)
 
 
-def rank_ranges(tokens: int, shard_tokens: int) -> Iterator[tuple[int, int]]:
+def rank_ranges(tokens: int, shard_tokens: int) -> list[tuple[int, int]]:
     """Equal ranges of ranks, so many that each holds about ``shard_tokens`` of ``tokens``."""
     number = max(1, -(-tokens // shard_tokens))
-    edges = [RANKS * i // number for i in range(number + 1)]
-    yield from pairwise(edges)
+    return list(pairwise(RANKS * i // number for i in range(number + 1)))
 
 
 @dataclass(frozen=True)
 class MergeTask:
-    """One shard: what all runs of a domain's split hold in a range of ranks."""
+    """Some neighboring shards: what all runs of a domain's split hold in each of some ranges of ranks.
+
+    Opening a run costs 0.2 ms, so one task makes many shards where there are very many (see ``merge_tasks``).
+    """
 
     runs: tuple[Path, ...]
     domain: str
     split: str
-    low: int
-    high: int
+    ranges: tuple[tuple[int, int], ...]
 
-    def run(self, folder: Path, progress: Any) -> dict[str, Any]:
-        """Write shard.arrow; returns its counts."""
-        from jacorpus.keys import file_digest
+    def run(self, folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
+        """Write shard-00000.arrow, ...; returns a list of their counts, None for a range without documents."""
+        runs = [Run(path) for path in self.runs]
+        shards: list[dict[str, Any] | None] = []
+        parts: dict[str, dict[str, int]] = {}
+        for number, (low, high) in enumerate(self.ranges):
+            found = Unsorted()
+            for run in runs:
+                found.add(run.between(low, high))
+            if found.documents:
+                target = folder / f"shard-{number:05d}.arrow"
+                shards.append(self._write(target, found))
+                parts[target.name] = {"bytes": target.stat().st_size}
+            else:
+                shards.append(None)
+            progress(found.tokens * TOKEN_BYTES)
+        return {"parts": parts, "shards": shards}
 
-        found = Unsorted()
-        for path in self.runs:
-            found.add(of_run(path, self.low, self.high))
+    def _write(self, target: Path, found: Unsorted) -> dict[str, Any]:
         columns = found.in_order()
-        target = folder / "shard.arrow"
         write_tokens(target, self.domain, self.split, columns)
-        counts = {
-            "documents": found.documents,
-            "tokens": found.tokens,
-            "text_bytes": int(np.sum(columns["text_bytes"].to_numpy())),
-        }
-        info = {"bytes": target.stat().st_size, "xxh3": file_digest(target)}
-        return {"parts": {"shard.arrow": info}, "counts": counts}
+        text_bytes = int(columns["text_bytes"].to_numpy().sum())
+        counts = {"documents": found.documents, "tokens": found.tokens, "text_bytes": text_bytes}
+        return {**counts, "bytes": target.stat().st_size, "xxh3": file_digest(target)}
+
+
+def merge_tasks(runs: tuple[Path, ...], domain: str, split: str, tokens: int, shard_tokens: int) -> Iterator[MergeTask]:
+    """The tasks that make the shards of a domain's split, in order; at most MERGE_TASKS of them."""
+    ranges = rank_ranges(tokens, shard_tokens)
+    step = -(-len(ranges) // MERGE_TASKS)
+    for first in range(0, len(ranges), step):
+        yield MergeTask(runs, domain, split, tuple(ranges[first : first + step]))

@@ -14,7 +14,7 @@ from jacorpus.engine.local import Local
 from jacorpus.errors import InputError, RecipeError
 from jacorpus.schema import SHARD
 from jacorpus.shards import PartWriter
-from tokenizer_lab import reading
+from tokenizer_lab import reading, shuffle
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.encode import EncodeOptions, EncodeRun, encode_corpus
 from tokenizer_lab.shuffle import id_bytes, ranks
@@ -226,3 +226,21 @@ def test_the_tokenizer_can_be_had_back(corpus, tmp_path):
     assert again.fingerprint == open_tokenizer("char").fingerprint
     texts = {text.encode() for text in words(300, 1) + words(200, 2)}
     assert {text for shard in tokens.shards for text in again.decode(shard.batch["tokens"]).to_pylist()} == texts
+
+
+def test_one_task_makes_many_shards_where_there_are_very_many(corpus, tmp_path, monkeypatch):
+    domains, options = open_corpus([f"x={corpus}"]), EncodeOptions(shard_tokens=300)
+    encode_corpus(domains, "byte", tmp_path / "many", options)
+    monkeypatch.setattr(shuffle, "MERGE_TASKS", 4)
+    encode_corpus(domains, "byte", tmp_path / "few", options)
+    assert digests(tmp_path / "many") == digests(tmp_path / "few")
+    assert len(json.loads((tmp_path / "few/run.json").read_text())["phases"]) == 2
+    assert json.loads((tmp_path / "few/run.json").read_text())["phases"][1]["tasks"] <= 8
+
+
+def test_ids_of_one_rank_lie_by_their_bytes_and_one_id_twice_is_refused():
+    id = np.array([[2] * 16, [1] * 16, [0] * 16], np.uint8)
+    assert shuffle._order(np.array([5, 5, 9], np.uint64), id).tolist() == [1, 0, 2]
+    id[0] = 1
+    with pytest.raises(InputError, match="is there twice"):
+        shuffle._order(np.array([5, 5, 9], np.uint64), id)
