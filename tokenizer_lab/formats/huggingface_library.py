@@ -181,6 +181,27 @@ class Library(Tokenizer):
         ends = place_lists(offsets, _flat([p[1] for p in places], np.int64))
         return Encoding(token_lists(offsets, _flat(rows, np.uint32)), starts, ends)
 
+    def pre_token_ends(self, text: bytes) -> set[int] | None:
+        """Where pre-tokens of the raw text end, in bytes; None where a normalizer changes the text before."""
+        plain, steps = text.decode(), self._whole.pre_tokenizer
+        if self._whole.normalizer is not None and self._whole.normalizer.normalize_str(plain) != plain:
+            return None
+        if steps is None:
+            return {len(text)}
+        return {len(plain[:end].encode()) for _, (_, end) in steps.pre_tokenize_str(plain)}
+
+    @cached_property
+    def merge_ranks(self) -> dict[tuple[bytes, bytes], int]:
+        """(left, right) as decoded -> place in the list of merges; empty where the model has none."""
+        merges = self._content["model"].get("merges", [])
+        pairs = [pair if isinstance(pair, list) else pair.split(" ") for pair in merges]
+        byte_level, alphabet = is_byte_level(self._content), byte_alphabet()
+        sides = [
+            tuple(bytes(alphabet[c] for c in s) if byte_level else s.replace(SPACE_MARK, " ").encode() for s in pair)
+            for pair in pairs
+        ]
+        return {(left, right): rank for rank, (left, right) in enumerate(sides)}
+
     def _spelled(self, text: bytes, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Places by the lengths of the tokens, where their bytes spell the text (but for one space before it)."""
         spelled = b"".join(self.vocabulary.token_bytes[i] for i in ids)

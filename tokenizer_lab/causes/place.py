@@ -1,0 +1,218 @@
+"""The first place where two tokenizers cut one text differently, and what each does there.
+
+Legend: a and b are the two tokenizers; places are bytes of the raw text.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tokenizer_lab.tokenizer import Kind, SpecialText, Tokenizer, Vocabulary
+
+CONTEXT_BYTES = 48
+SAME_SHARE = 0.9
+"""Vocabularies of which at least this share has the same piece at the same id are numbered alike: ids compare."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """One token in its place: bytes [start, end) of the raw text."""
+
+    id: int
+    piece: bytes
+    spelled: bytes  # as decoded
+    start: int
+    end: int
+    kind: Kind
+    score: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "piece": shown(self.piece),
+            "bytes": [self.start, self.end],
+            "kind": self.kind.name.lower(),
+            "score": self.score,
+        }
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one tokenizer does at the place. score_before: sum of the scores of all tokens before it (0 without)."""
+
+    tokenizer: Tokenizer
+    tokens: tuple[Token, ...]
+    first: int  # number of the first of them in the text
+    score_before: float
+
+    @property
+    def spelled(self) -> bytes:
+        """The bytes that the tokens decode to."""
+        return b"".join(token.spelled for token in self.tokens)
+
+    def ends(self) -> set[int]:
+        """Where its tokens end."""
+        return {token.end for token in self.tokens}
+
+    def has(self, kind: Kind) -> bool:
+        return any(token.kind == kind for token in self.tokens)
+
+
+@dataclass(frozen=True)
+class Place:
+    """The stretch [start, end) of the raw text between two cuts that both sides share."""
+
+    text: bytes
+    start: int
+    end: int
+    a: Side
+    b: Side
+    special_text: SpecialText = "text"
+
+    @property
+    def raw(self) -> bytes:
+        return self.text[self.start : self.end]
+
+    def around(self) -> tuple[str, str]:
+        """A little text before and behind the place."""
+        before = self.text[max(0, self.start - CONTEXT_BYTES) : self.start]
+        return before.decode("utf-8", "ignore"), self.text[self.end : self.end + CONTEXT_BYTES].decode(
+            "utf-8", "ignore"
+        )
+
+
+@dataclass(frozen=True)
+class Cause:
+    """name: one of explain.CAUSES. rule: one sentence. evidence: what was looked up to say so."""
+
+    name: str
+    rule: str
+    evidence: list[str] = field(default_factory=list)
+
+
+def shown(piece: bytes) -> str:
+    """A piece for people: text where it is text, else hex bytes."""
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return "".join(f"\\x{byte:02x}" for byte in piece)
+
+
+def quoted(pieces: Any) -> str:
+    """Pieces in a row, each in quotation marks."""
+    return " ".join(f"`{shown(piece)}`" for piece in pieces)
+
+
+def numbered_alike(a: Tokenizer, b: Tokenizer) -> bool:
+    """Whether an id means the same in both."""
+    if a.fingerprint == b.fingerprint:
+        return True
+    size = min(a.vocab_size, b.vocab_size)
+    if size < SAME_SHARE * max(a.vocab_size, b.vocab_size):
+        return False
+    same = sum(x == y for x, y in zip(a.vocabulary.pieces, b.vocabulary.pieces, strict=False))
+    return same >= SAME_SHARE * size
+
+
+def tokens_of(tokenizer: Tokenizer, text: bytes, special_text: SpecialText) -> list[Token]:
+    """The tokens of a text in their places."""
+    array = pa.array([text.decode()], pa.large_string())
+    encoding = tokenizer.encode_with_offsets(array)
+    ids = encoding.tokens[0].as_py()
+    starts, ends = encoding.starts[0].as_py(), encoding.ends[0].as_py()
+    if special_text == "ids":
+        found = tokenizer.encode(array, "ids")[0].as_py()
+        if found != ids:
+            ids, (starts, ends) = found, _searched(tokenizer, text, found)
+    table = tokenizer.vocabulary
+    return [
+        Token(
+            id,
+            table.pieces[id],
+            _spelled(table, id),
+            start,
+            end,
+            Kind(int(table.kinds[id])),
+            None if table.scores is None else float(table.scores[id]),
+        )
+        for id, start, end in zip(ids, starts, ends, strict=True)
+    ]
+
+
+def _spelled(table: Vocabulary, id: int) -> bytes:
+    """The bytes a token stands for; some files leave ``<0x41>`` as it is when they decode."""
+    piece = table.pieces[id]
+    if table.kinds[id] == Kind.BYTE and len(piece) == 6 and piece.startswith(b"<0x"):
+        return bytes([int(piece[3:5], 16)])
+    return table.token_bytes[id]
+
+
+def _searched(tokenizer: Tokenizer, text: bytes, ids: list[int]) -> tuple[list[int], list[int]]:
+    """Places of tokens by looking for each behind the one before, special tokens by their names."""
+    names = {id: name.encode() for name, id in tokenizer.vocabulary.specials.items()}
+    starts, ends, at = [], [], 0
+    for id in ids:
+        spelled = names.get(id) or tokenizer.vocabulary.token_bytes[id]
+        found = text.find(spelled, at, at + len(spelled) + CONTEXT_BYTES) if spelled else -1
+        if found < 0 and spelled[:1] == b" " and text.startswith(spelled[1:], at):
+            found, spelled = at, spelled[1:]  # a prefix that was put in
+        if found < 0:
+            found, spelled = at, b""
+        starts.append(found)
+        at = found + len(spelled)
+        ends.append(at)
+    return starts, ends
+
+
+def first_place(
+    a: Tokenizer, b: Tokenizer, text: str, special_text: SpecialText = "text", alike: bool | None = None
+) -> Place | None:
+    """Where the two first part, up to the next cut they share; None where they do not.
+
+    Ids are compared where both number alike, else the bytes that tokens stand for.
+    """
+    raw = text.encode()
+    listed_a, listed_b = tokens_of(a, raw, special_text), tokens_of(b, raw, special_text)
+    alike = numbered_alike(a, b) if alike is None else alike
+    keys_a, keys_b = ([_key(t, alike) for t in listed] for listed in (listed_a, listed_b))
+    if keys_a == keys_b:
+        return None
+    pairs = zip(keys_a, keys_b, strict=False)
+    i = next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(keys_a), len(keys_b)))
+    j, k = _next_shared(listed_a, listed_b, i)
+    here = [*listed_a[i:j], *listed_b[i:k]]
+    start, end = min(t.start for t in here), max(t.end for t in here)
+    before = listed_a[i - 1].end if i else 0
+    if not raw[start:end].strip() or j == i or k == i:  # show what was dropped before it
+        start = min(start, before)
+    return Place(raw, start, end, _side(a, listed_a, i, j), _side(b, listed_b, i, k), special_text)
+
+
+def _key(token: Token, alike: bool) -> Any:
+    if token.kind == Kind.UNKNOWN:  # one id may stand for a character or for a run of them
+        return token.kind, token.start, token.end
+    return token.id if alike else token.spelled
+
+
+def _next_shared(a: list[Token], b: list[Token], i: int) -> tuple[int, int]:
+    """(j, k): tokens i..j of one and i..k of the other end at the same byte."""
+    if i >= len(a) or i >= len(b):
+        return len(a), len(b)
+    j, k = i + 1, i + 1
+    while a[j - 1].end != b[k - 1].end:
+        if a[j - 1].end < b[k - 1].end:
+            if j == len(a):
+                return j, len(b)
+            j += 1
+        else:
+            if k == len(b):
+                return len(a), k
+            k += 1
+    return j, k
+
+
+def _side(tokenizer: Tokenizer, tokens: list[Token], first: int, last: int) -> Side:
+    scores = [token.score or 0.0 for token in tokens[:first]]
+    return Side(tokenizer, tuple(tokens[first:last]), first, float(np.sum(scores)) if scores else 0.0)
