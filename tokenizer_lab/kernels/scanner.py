@@ -66,7 +66,7 @@ def _ranges(inside: str) -> list[tuple[int, int]]:
     return found
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _at(data, i, bits):
     """(bits of the character at byte i, its bytes)."""
     lead = np.uint32(data[i])
@@ -80,7 +80,7 @@ def _at(data, i, bits):
     return bits[((lead & 0x07) << 18) | (middle << 6) | (np.uint32(data[i + 3]) & 0x3F)], 4
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _run(data, i, stop, bits, wanted):
     """End of the run of characters with any wanted bit that begins at i."""
     while i < stop:
@@ -91,7 +91,7 @@ def _run(data, i, stop, bits, wanted):
     return i
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _digits(data, i, stop, bits, most):
     if most == 0:
         return _run(data, i, stop, bits, N)
@@ -105,7 +105,7 @@ def _digits(data, i, stop, bits, most):
     return i
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _contraction(data, i, stop, compare):
     """End of 's, 't, 're, 've, 'm, 'll or 'd at i; i where there is none."""
     if i + 1 >= stop or data[i] != 0x27:
@@ -124,7 +124,7 @@ def _contraction(data, i, stop, compare):
     return i
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _white(data, i, stop, bits, family):
     """End of the piece of white space at i."""
     at = last = line = i
@@ -146,7 +146,7 @@ def _white(data, i, stop, bits, family):
     return last
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _gpt2(data, i, stop, bits):
     end = _contraction(data, i, stop, LOWERCASE)
     if end > i:
@@ -158,7 +158,7 @@ def _gpt2(data, i, stop, bits):
     return _run(data, first, stop, bits, found & (L | N | REST))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _cl100k(data, i, stop, bits, family, most):
     end = _contraction(data, i, stop, FOLDED)
     if end > i:
@@ -178,7 +178,7 @@ def _cl100k(data, i, stop, bits, family, most):
     return _white(data, i, stop, bits, family)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _cased(data, i, stop, bits):
     """(end of upper* lower+ at i or -1, end of upper* at i)."""
     at, both = i, -1
@@ -195,7 +195,7 @@ def _cased(data, i, stop, bits):
     return both, at
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _o200k(data, i, stop, bits, most):
     found, width = _at(data, i, bits)
     if found & N:
@@ -220,7 +220,7 @@ def _o200k(data, i, stop, bits, most):
     return _white(data, i, stop, bits, O200K)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def _ja(data, i, stop, bits, family, most):
     end = _contraction(data, i, stop, ASCII)
     if end > i:
@@ -245,11 +245,11 @@ def _ja(data, i, stop, bits, family, most):
     return _white(data, i, stop, bits, family)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def piece_end(data, i, stop, bits, family, most):
     """Byte after the piece that begins at byte i < stop of valid UTF-8. bits: character_bits(); family, most: of
     scanner_of; stop: where the text ends."""
-    if family == CL100K or family == LLAMA3:
+    if family in (CL100K, LLAMA3):
         return _cl100k(data, i, stop, bits, family, most)
     if family == GPT2:
         return _gpt2(data, i, stop, bits)
