@@ -113,7 +113,9 @@ def _metric(compared: Compared, name: str) -> list[Block]:
         return []
     note = f"{module.FORMULA}. Trap: {module.TRAP}"
     if module.MATERIAL == "tokenizer":
-        return [_by_figure(compared, columns, module.TITLE, note)]
+        return [_by_figure(compared, columns, "", module.TITLE, note)]
+    if module.MATERIAL == "gold":
+        return [_by_gold(compared, columns, module.TITLE, note)]
     tables = tuple((column.title, _by_corpus(compared, column, module.TITLE, note)) for column in columns)
     table: Block = tables[0][1] if len(tables) == 1 else Views(tables)
     if name == CHARS[0]:
@@ -129,9 +131,19 @@ def row_head(compared: Compared, name: str) -> tuple[str, str]:
 HEAD = (Column("tokenizer"), Column("hash"))
 
 
-def _by_figure(compared: Compared, columns: Sequence[compare.Column], title: str, note: str) -> Table:
+def _by_gold(compared: Compared, columns: Sequence[compare.Column], title: str, note: str) -> Block:
+    """A table for each gold corpus, of the figures for the units it marks."""
+    views = []
+    for texts in compared.gold:
+        own = [column for column in columns if any(corpus == texts.name for _, corpus in column.cells)]
+        head = f"{title}, {texts.name} ({texts.fingerprint[:HASH]})"
+        views.append((texts.name, _by_figure(compared, own, texts.name, head, note)))
+    return Views(tuple(views))
+
+
+def _by_figure(compared: Compared, columns: Sequence[compare.Column], corpus: str, title: str, note: str) -> Table:
     rows = tuple(
-        (*row_head(compared, name), *(column.cells.get((name, "")) for column in columns))
+        (*row_head(compared, name), *(column.cells.get((name, corpus)) for column in columns))
         for name in compared.tokenizers
     )
     return Table(title, (*HEAD, *(Column(column.title, column.unit) for column in columns)), rows, note)

@@ -11,8 +11,9 @@ from cli import console
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from jacorpus.report.report import Report, Segmentations
+    from jacorpus.report.report import Report, Section, Segmentations
     from tokenizer_lab.compare import Compared
+    from tokenizer_lab.corpus import Domain
 
 TOKEN_STYLES = ("on blue", "on magenta", "on dark_green", "on dark_red")
 NAMES = ("report.html", "report.md", "report.json")
@@ -29,7 +30,7 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for report.html, .md and .json.")] = None,
     budget: Annotated[float, typer.Option(min=0.001, help="MB of text drawn of each corpus.")] = 4.0,
     lm: Annotated[bool, typer.Option("--lm", help="Also train small language models: bits per byte.")] = False,
-    lm_budget: Annotated[float, typer.Option(min=0.001, help="MB of text they train on, of each corpus.")] = 0.5,
+    lm_budget: Annotated[float, typer.Option(min=0.001, help="MB of text they train on, of each corpus.")] = 1.0,
     seeds: Annotated[int, typer.Option(min=3, help="Language models per tokenizer, each on another draw.")] = 3,
     engine: Annotated[str, typer.Option(help="auto, or library: encode with the original libraries.")] = "auto",
     pattern: Annotated[str | None, typer.Option(help="Pattern of unknown tiktoken rank files.")] = None,
@@ -62,7 +63,7 @@ def compare(
         names = {t.fingerprint: name for name, t in compared.tokenizers.items()}
         inputs = {names[t.fingerprint]: comparison.training_inputs(path) for path, t in opened.items()}
         compared.trained_on = comparison.overlaps(inputs, domains)
-        further = ()
+        further = _judged(compared, domains, lm_budget, seeds, seed, meter) if lm else []
         made = report(compared, further)
     if out:
         _write(made, out)
@@ -82,6 +83,18 @@ def _stepping(meter: console.Meter) -> Callable[[str, int | None], Callable[[int
     return step
 
 
+def _judged(
+    compared: "Compared", domains: "list[Domain]", budget: float, seeds: int, seed: int, meter: console.Meter
+) -> "list[Section]":
+    """Language models trained and measured; the sections on them."""
+    from tokenizer_lab.judge import TABLES, Options, judge
+    from tokenizer_lab.judge_report import judge_sections
+
+    meter.step("language models", len(compared.tokenizers) * seeds * len(TABLES))
+    options = Options(int(budget * 1e6), seeds=seeds, seed=seed)
+    return judge_sections(judge(compared.tokenizers, domains, options, progress=meter.add), compared)
+
+
 def _write(report: "Report", out: Path) -> None:
     from jacorpus.errors import StorageError
 
@@ -98,6 +111,9 @@ def _print(compared: "Compared", report: "Report") -> None:
 
     _print_compression(compared)
     _print_words(compared)
+    for section in report.sections:
+        if section.key == "bits_per_byte":
+            _print_tables(section)
     for block in next(section for section in report.sections if section.key == "segmentations").blocks[1:2]:
         _print_cuts(block)  # type: ignore[arg-type]
     for about, text in warnings(compared):
@@ -117,9 +133,9 @@ def _print_compression(compared: "Compared") -> None:
         worst = min((number(back.cells.get((name, corpus))) or 0.0 for corpus in corpora), default=0.0)
         rate = [r for corpus in corpora if (r := number(speed.cells.get((name, corpus))))]
         slow = f"{min(rate):.1f}" if rate else "-"
-        rows.append([name, tokenizer.algorithm, tokenizer.vocab_size, *per_token, f"{worst:.1%}", slow])
+        rows.append([name, tokenizer.algorithm, f"{tokenizer.vocab_size:,}", *per_token, f"{worst:.1%}", slow])
     header = ["tokenizer", "algorithm", "ids", *corpora, "comes back", "MB/s, slowest"]
-    console.print_table("characters per token", header, rows, left=2, whole=header)
+    _print_rows("characters per token", header, rows, left=2)
 
 
 def _print_words(compared: "Compared") -> None:
@@ -135,9 +151,40 @@ def _print_words(compared: "Compared") -> None:
             [name, *(_short(number(column.cells.get((name, texts.name)))) for column in columns)]
             for name in compared.tokenizers
         ]
-        console.result.print()
         header = ["tokenizer", "P", "R", "F1", f"tokens per {unit}", "one token in text"]
-        console.print_table(f"{texts.name}: cuts against {unit}s", header, rows, whole=header)
+        _print_rows(f"{texts.name}: cuts against {unit}s", header, rows)
+
+
+def _print_tables(section: "Section") -> None:
+    """The tables of bits per byte, intervals left to the report."""
+    from jacorpus.report.report import Interval, Table, show
+
+    for block in section.blocks:
+        if isinstance(block, Table):
+            header = [column.title for column in block.columns]
+            rows = [
+                [
+                    show(c.value if isinstance(c, Interval) else c, h.unit)
+                    for c, h in zip(row, block.columns, strict=True)
+                ]
+                for row in block.rows
+            ]
+            _print_rows(block.title, header, rows)
+
+
+def _print_rows(title: str, header: list[str], rows: list[list[str]], left: int = 1) -> None:
+    """A table that is neither folded nor cut, however narrow the window. left: leading columns that are names."""
+    from rich.cells import cell_len
+
+    lines = [header, *rows]
+    widths = [max(cell_len(line[i]) for line in lines) for i in range(len(header))]
+    console.result.print(f"\n{title}")
+    for line in lines:
+        cells = [
+            (0 if i < left else w - cell_len(c)) * " " + c for i, (c, w) in enumerate(zip(line, widths, strict=True))
+        ]
+        padded = [c + " " * (w - cell_len(c)) for c, w in zip(cells, widths, strict=True)]
+        console.result.print("  ".join(padded).rstrip())
 
 
 def _short(value: float | None) -> str:
