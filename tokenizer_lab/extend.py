@@ -86,7 +86,9 @@ def extend(
     say = step or (lambda _: None)
     base = open_tokenizer(base_path, pattern, specials)
     if options.vocab_size <= base.vocab_size:
-        raise RecipeError(f"vocab_size {options.vocab_size} must be over the {base.vocab_size} ids that {base.name} has")
+        raise RecipeError(
+            f"vocab_size {options.vocab_size} must be over the {base.vocab_size} ids that {base.name} has"
+        )
     say("read")
     drawn = draw(domains, options.budget_bytes, options.seed, weights=options.weights or None, progress=progress)
     say("learn")

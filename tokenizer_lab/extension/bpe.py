@@ -11,6 +11,7 @@ Legend: V old pieces, C characters the base lacks, K new pieces.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,16 +44,16 @@ def lines_of(texts: pa.LargeStringArray) -> Iterator[list[str]]:
         yield chunk
 
 
-def parse_model(data: bytes) -> "pb.ModelProto":  # type: ignore[name-defined] # noqa: F821
+def parse_model(data: bytes) -> Any:
     """The protobuf message of a .model file."""
     from sentencepiece import sentencepiece_model_pb2 as pb
 
-    model = pb.ModelProto()
+    model = pb.ModelProto()  # type: ignore[attr-defined]
     model.ParseFromString(data)
     return model
 
 
-def processor(data: bytes) -> "SentencePieceProcessor":  # type: ignore[name-defined] # noqa: F821
+def processor(data: bytes) -> Any:
     import sentencepiece
 
     return sentencepiece.SentencePieceProcessor(model_proto=data)
@@ -71,7 +72,7 @@ def plain_copy(base: bytes, more: list[bytes], normalize: bool = True) -> bytes:
     return data
 
 
-def append(model: "pb.ModelProto", tokens: list[bytes]) -> None:  # type: ignore[name-defined] # noqa: F821
+def append(model: Any, tokens: list[bytes]) -> None:
     """Pieces after the old ones, each with a score below all before it (as float32 holds it)."""
     lowest = np.float32(min((p.score for p in model.pieces if p.type == Kind.NORMAL), default=0.0))
     step = max(np.float32(1), np.spacing(np.abs(lowest)) * 2)
@@ -117,9 +118,9 @@ def _segmented(
 def unreachable_pieces(data: bytes, first: int) -> list[int]:
     """Ids from ``first`` on whose own text does not come out as that one id."""
     model = parse_model(data)
-    processor = processor(plain_copy(data, [], normalize=False))
+    library = processor(plain_copy(data, [], normalize=False))
     texts = [p.piece for p in model.pieces[first:]]
-    lists = processor.encode(texts, out_type=int, num_threads=1) if texts else []
+    lists = library.encode(texts, out_type=int, num_threads=1) if texts else []
     return [first + k for k, ids in enumerate(lists) if ids != [first + k]]
 
 

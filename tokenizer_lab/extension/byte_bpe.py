@@ -13,6 +13,7 @@ Legend: V old ids, K new tokens.
 import base64
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
         parts = [token[i : i + 1] for i in range(len(token))]
         while len(parts) > 2:
-            found = [(ranks.get(a + b, rank), i) for i, (a, b) in enumerate(zip(parts, parts[1:], strict=False))]
+            found = [(ranks.get(a + b, rank), i) for i, (a, b) in enumerate(pairwise(parts))]
             lowest, i = min(found)
             if lowest >= rank:
                 break

@@ -3,7 +3,6 @@
 Legend: N documents, T tokens.
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,49 +40,43 @@ class Effect:
         }
 
 
-def _marks(offsets: np.ndarray, ids: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """int64 [T]: one number for (document, byte where the token ends, id), so that equal ones are equal tokens."""
+def _ends(offsets: np.ndarray, ids: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(document int64 [T], byte of it int64 [T]) where each token ends."""
     ends = np.cumsum(lengths[ids])
     before = np.concatenate([np.zeros(1, np.int64), ends])[offsets[:-1]]
-    place = ends - np.repeat(before, np.diff(offsets))
-    document = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    return (document * (int(place.max(initial=0)) + 1) + place) * len(lengths) + ids
+    sizes = np.diff(offsets)
+    return np.repeat(np.arange(len(sizes)), sizes), ends - np.repeat(before, sizes)
+
+
+def gone(base: pa.LargeListArray, extended: pa.LargeListArray, lengths: np.ndarray) -> tuple[int, int]:
+    """(documents whose ids differ, tokens of the base that no token of the same id and end stands for any more)."""
+    sides = [list_buffers(base), list_buffers(extended)]
+    ends = [_ends(offsets, ids, lengths) for offsets, ids in sides]
+    reach = 1 + max(int(place.max(initial=0)) for _, place in ends)
+    before, after = (
+        (document * reach + place) * len(lengths) + ids.astype(np.int64)
+        for (document, place), (_, ids) in zip(ends, sides, strict=True)
+    )
+    lost, added = ~np.isin(before, after), ~np.isin(after, before)
+    return len(np.union1d(ends[0][0][lost], ends[1][0][added])), int(lost.sum())
 
 
 def measure(base: Tokenizer, extended: Tokenizer, domain: Domain, split: str | None) -> Effect:
     """Both tokenizers over a domain's documents of a split (None: all of them)."""
     effect = Effect(domain.name)
-    for texts in _texts(domain, split):
-        (offsets, ids), (new_offsets, new_ids) = (list_buffers(t.encode(texts)) for t in (base, extended))
+    # Tokens of no bytes (unknown, control) count as one, so that no two tokens of a document end at one place.
+    lengths = extended.vocabulary.lengths.copy()
+    lengths[: base.vocab_size] = base.vocabulary.lengths
+    lengths = np.maximum(lengths, 1)
+    for batch in domain.documents(split):
+        texts = batch["text"]
+        before, after = base.encode(texts), extended.encode(texts)
+        documents, tokens = gone(before, after, lengths)
         effect.documents += len(texts)
         effect.bytes += int(pc.sum(pc.binary_length(texts)).as_py() or 0)
         effect.chars += int(pc.sum(pc.utf8_length(texts)).as_py() or 0)
-        effect.tokens_before += len(ids)
-        effect.tokens_after += len(new_ids)
-        lengths = _widths(base, extended)
-        if len(ids) == len(new_ids) and bool((ids == new_ids).all()) and bool((offsets == new_offsets).all()):
-            continue
-        # The same numbering for both sides: the larger table, and the ends over the same documents.
-        both = [_marks(o, i.astype(np.int64), lengths) for o, i in ((offsets, ids), (new_offsets, new_ids))]
-        effect.tokens_gone += len(ids) - len(np.intersect1d(*both, assume_unique=True))
-        same = np.array(
-            [
-                np.array_equal(ids[offsets[d] : offsets[d + 1]], new_ids[new_offsets[d] : new_offsets[d + 1]])
-                for d in range(len(texts))
-            ],
-            bool,
-        )
-        effect.documents_changed += int((~same).sum())
+        effect.tokens_before += len(list_buffers(before)[1])
+        effect.tokens_after += len(list_buffers(after)[1])
+        effect.documents_changed += documents
+        effect.tokens_gone += tokens
     return effect
-
-
-def _texts(domain: Domain, split: str | None) -> Iterator[pa.LargeStringArray]:
-    for batch in domain.documents(split):
-        yield batch["text"]
-
-
-def _widths(base: Tokenizer, extended: Tokenizer) -> np.ndarray:
-    """int64 [V + K]: bytes of each token; tokens of no bytes (unknown, control) count as one."""
-    lengths = extended.vocabulary.lengths.copy()
-    lengths[: base.vocab_size] = base.vocabulary.lengths
-    return np.maximum(lengths, 1)

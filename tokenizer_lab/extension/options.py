@@ -14,10 +14,11 @@ class Extending:
 
     vocab_size: ids in all afterwards, old ones included. scripts: a new token holds a character of one of these
     (tokenizer_lab.extension.scripts.RANGES), so that text of other scripts keeps its ids; empty allows any.
-    join_marks: let a new token hold punctuation beside letters (fewer tokens, less clean ones). max_chars: longest. min_count: least times two neighbors occur to be joined. budget_bytes: UTF-8 bytes
-    of new-language text trained on; more is drawn by hash (tokenizer_lab.corpus.draw) with ``seed``, by the shares of
-    ``weights`` (domain -> share; empty takes the natural ones).
-    allow_unreachable: keep new tokens that no text gives; by default they are left out and listed.
+    join_marks: let a new token hold punctuation beside letters (fewer tokens, less clean ones). max_chars: longest
+    new token. min_count: least times two neighbors occur to be joined. budget_bytes: UTF-8 bytes of new-language
+    text learned from; more is drawn by hash (tokenizer_lab.corpus.draw) with ``seed``, by the shares of ``weights``
+    (domain -> share; empty takes the natural ones). allow_unreachable: keep new tokens that no text gives; by default
+    they are left out and listed.
     """
 
     vocab_size: int

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.errors import InputError
-from tokenizer_lab.extension.bpe import missing_characters, lines_of, parse_model, plain_copy, processor
+from tokenizer_lab.extension.bpe import lines_of, missing_characters, parse_model, plain_copy, processor
 from tokenizer_lab.extension.growth import barriers_between, classes, grow
 from tokenizer_lab.extension.options import Extending, NewTokens
 from tokenizer_lab.extension.scripts import holds_target

@@ -14,6 +14,7 @@ Legend: P places, S symbols at the start, M merges made, R ranges.
 
 import heapq
 from collections import Counter
+from itertools import pairwise
 
 import numba as nb
 import numpy as np
@@ -59,7 +60,7 @@ def continue_merges_naive(
     made: list[tuple[int, int, int]] = []
     for _ in range(merges):
         counts: Counter[tuple[int, int]] = Counter()
-        for pair in zip(text, text[1:], strict=False):
+        for pair in pairwise(text):
             if min(pair) >= 0 and _wanted_naive(table[pair[0]] + table[pair[1]], ranges, max_chars):
                 counts[pair] += 1
         if not counts:
@@ -157,88 +158,113 @@ def _grown(keys, heads, counts):
 
 
 @nb.njit(cache=True, nogil=True)
+def _key(symbols, right_of, place):
+    """The pair that begins at a place, as one number."""
+    return np.int64(symbols[place]) << 32 | np.int64(symbols[right_of[place]])
+
+
+@nb.njit(cache=True, nogil=True)
+def _count(fresh, symbols, right_of, table, begins, arena, ranges, max_chars, after, before):
+    """Chains the pairs that begin at the places ``fresh``. (the table, pairs not met before)."""
+    keys, heads, counts, used = table
+    found, number = np.empty(len(fresh), np.int64), 0
+    for p in fresh:
+        if symbols[p] < 0 or right_of[p] < 0:
+            continue
+        key = _key(symbols, right_of, p)
+        slot = _slot(keys, key)
+        if keys[slot] == -1:
+            left, right = key >> 32, key & 0xFFFFFFFF
+            keys[slot], used = key, used + 1
+            fits = _wanted(arena, begins[left], begins[left + 1], begins[right], begins[right + 1], ranges, max_chars)
+            counts[slot] = 0 if fits else -1  # -1: never counted
+            if fits:
+                found[number], number = key, number + 1
+        if counts[slot] >= 0:
+            _chain(p, slot, heads, counts, after, before)
+        if 2 * used > len(keys):
+            keys, heads, counts = _grown(keys, heads, counts)
+    return (keys, heads, counts, used), found[:number]
+
+
+@nb.njit(cache=True, nogil=True)
+def _join(slot, key, new, symbols, left_of, right_of, table, after, before):
+    """Joins all places of a pair, from the left; the places whose pairs are new now."""
+    keys, heads, counts, _ = table
+    ordered, p = np.empty(counts[slot], np.int64), heads[slot]
+    for i in range(len(ordered)):
+        ordered[i], p = p, after[p]
+    ordered.sort()
+    fresh, touched = np.empty(2 * len(ordered), np.int64), 0
+    for p in ordered:
+        q = right_of[p]
+        if symbols[p] < 0 or q < 0 or _key(symbols, right_of, p) != key:
+            continue  # the place before took the symbol: aaa
+        outer, beyond = left_of[p], right_of[q]
+        for place in (np.int64(outer), p, np.int64(q)):
+            if place >= 0 and right_of[place] >= 0:
+                old = _slot(keys, _key(symbols, right_of, place))
+                if counts[old] > 0 and (before[place] >= 0 or heads[old] == place):
+                    _unchain(place, old, heads, counts, after, before)
+                    before[place] = -1
+        symbols[p], symbols[q], right_of[p] = new, -2, beyond
+        if beyond >= 0:
+            left_of[beyond] = p
+        if outer >= 0 and (touched == 0 or fresh[touched - 1] != outer):
+            fresh[touched], touched = outer, touched + 1
+        fresh[touched], touched = p, touched + 1
+    return fresh[:touched]
+
+
+@nb.njit(cache=True, nogil=True)
+def _best(heap, table, min_count):
+    """(pair, its slot) of the true highest count, taken off the heap; -1 where none is left."""
+    keys, _, counts, _ = table
+    while len(heap):
+        believed, key = heapq.heappop(heap)
+        slot = _slot(keys, key)
+        if counts[slot] == -believed:
+            return key, slot
+        if counts[slot] >= min_count:
+            heapq.heappush(heap, (-counts[slot], key))
+    return np.int64(-1), np.int64(-1)
+
+
+@nb.njit(cache=True, nogil=True)
 def _continue(symbols, starts, data, ranges, max_chars, merges, min_count):
     places, first_new = len(symbols), len(starts) - 1
-    room = 4 * (max_chars + 2)
-    arena = np.empty(len(data) + merges * room, np.uint8)
+    arena = np.empty(len(data) + merges * 4 * (max_chars + 2), np.uint8)
     arena[: len(data)] = data
     begins = np.empty(first_new + merges + 1, np.int64)
     begins[: first_new + 1] = starts
-    right_of, left_of = np.empty(places, np.int32), np.empty(places, np.int32)
+    right_of, left_of = np.full(places, -1, np.int32), np.full(places, -1, np.int32)
+    for p in range(1, places):
+        if symbols[p] >= 0 and symbols[p - 1] >= 0:
+            left_of[p], right_of[p - 1] = p - 1, p
     after, before = np.full(places, -1, np.int32), np.full(places, -1, np.int32)
-    keys, used = np.full(1 << 16, -1, np.int64), 0
-    heads, counts = np.full(1 << 16, -1, np.int32), np.zeros(1 << 16, np.int64)
-    for p in range(places):
-        left_of[p] = p - 1 if p > 0 and symbols[p] >= 0 and symbols[p - 1] >= 0 else -1
-        right_of[p] = p + 1 if p + 1 < places and symbols[p] >= 0 and symbols[p + 1] >= 0 else -1
+    table = (np.full(1 << 16, -1, np.int64), np.full(1 << 16, -1, np.int32), np.zeros(1 << 16, np.int64), 0)
     made, pairs, pair_counts = 0, np.empty((merges, 2), np.int32), np.empty(merges, np.int64)
     heap = [(np.int64(0), np.int64(0))]
     heap.clear()
-    fresh = np.arange(places)  # places whose pair with the right neighbor is to be counted
-    while True:
-        found = np.empty(len(fresh), np.int64)  # keys that were not there before
-        new_keys = 0
-        for p in fresh:
-            if symbols[p] < 0 or right_of[p] < 0:
-                continue
-            left, right = np.int64(symbols[p]), np.int64(symbols[right_of[p]])
-            key = left << 32 | right
-            slot = _slot(keys, key)
-            if keys[slot] == -1:
-                keys[slot], used = key, used + 1
-                fits = _wanted(arena, begins[left], begins[left + 1], begins[right], begins[right + 1], ranges, max_chars)
-                counts[slot] = 0 if fits else -1
-                found[new_keys] = key
-                new_keys += fits
-            if counts[slot] >= 0:
-                _chain(p, slot, heads, counts, after, before)
-            if 2 * used > len(keys):
-                keys, heads, counts = _grown(keys, heads, counts)
-        for key in found[:new_keys]:
-            count = counts[_slot(keys, key)]
+    fresh = np.arange(places)
+    while made < merges:
+        table, found = _count(fresh, symbols, right_of, table, begins, arena, ranges, max_chars, after, before)
+        for key in found:
+            count = table[2][_slot(table[0], key)]
             if count >= min_count:
                 heapq.heappush(heap, (-count, key))
-        key, slot = np.int64(-1), np.int64(-1)
-        while len(heap) and key < 0:
-            believed, top = heapq.heappop(heap)
-            slot = _slot(keys, top)
-            if counts[slot] == -believed:
-                key = top
-            elif counts[slot] >= min_count:
-                heapq.heappush(heap, (-counts[slot], top))
-        if key < 0 or made == merges:
+        key, slot = _best(heap, table, min_count)
+        if key < 0:
             break
         left, right, new = key >> 32, key & 0xFFFFFFFF, first_new + made
-        pairs[made, 0], pairs[made, 1], pair_counts[made] = left, right, counts[slot]
+        pairs[made, 0], pairs[made, 1], pair_counts[made] = left, right, table[2][slot]
         end = begins[new]
         for part in (left, right):
             size = begins[part + 1] - begins[part]
             arena[end : end + size] = arena[begins[part] : begins[part + 1]]
             end += size
         begins[new + 1], made = end, made + 1
-        ordered, p = np.empty(counts[slot], np.int64), heads[slot]
-        for i in range(len(ordered)):
-            ordered[i], p = p, after[p]
-        ordered.sort()
-        fresh, touched = np.empty(2 * len(ordered), np.int64), 0
-        for p in ordered:
-            q = right_of[p]
-            if symbols[p] != left or q < 0 or symbols[q] != right:
-                continue  # the place before took the symbol: aaa
-            outer, beyond = left_of[p], right_of[q]
-            for place in (outer, np.int32(p), q):
-                if place >= 0 and right_of[place] >= 0:
-                    old = _slot(keys, np.int64(symbols[place]) << 32 | np.int64(symbols[right_of[place]]))
-                    if counts[old] > 0 and (before[place] >= 0 or heads[old] == place):
-                        _unchain(place, old, heads, counts, after, before)
-                        before[place] = -1
-            symbols[p], symbols[q], right_of[p] = new, -2, beyond
-            if beyond >= 0:
-                left_of[beyond] = p
-            if outer >= 0 and (touched == 0 or fresh[touched - 1] != outer):
-                fresh[touched], touched = outer, touched + 1
-            fresh[touched], touched = p, touched + 1
-        fresh = fresh[:touched]
+        fresh = _join(slot, key, np.int32(new), symbols, left_of, right_of, table, after, before)
     return pairs[:made].copy(), pair_counts[:made].copy(), symbols[symbols != -2]
 
 

@@ -59,5 +59,6 @@ def test_only_wanted_tokens_are_made() -> None:
     for left, right in pairs:
         pieces.append(pieces[left] + pieces[right])
     made = set(pieces[len(table) :])
-    assert b"\xe6\x97" in made and "日".encode() in made  # a beginning that can only become a target
-    assert b"aa" not in made and b"\x97\xa5" not in made and all(len(p.decode("utf-8", "ignore")) <= 3 for p in made)
+    assert {b"\xe6\x97", "日".encode()} <= made  # a beginning that can only become a target
+    assert not made & {b"aa", b"\x97\xa5"}
+    assert all(len(piece.decode("utf-8", "ignore")) <= 3 for piece in made)
