@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+MOST_LENGTH = 255
 _CODE_BITS = 16
 _MOST_SKETCH = 1 << 26
 _FIRST_ROOM = 1 << 16
@@ -179,7 +180,8 @@ def _level(
 def frequent_substrings(
     codes: np.ndarray, starts: np.ndarray, weights: np.ndarray, characters: int, least: int, most_length: int
 ) -> Seeds:
-    """All substrings of segments with at least ``least`` (>= 1) weighted uses and at most ``most_length`` characters.
+    """All substrings of segments with at least ``least`` (>= 1) weighted uses and at most ``most_length`` characters
+    (and MOST_LENGTH).
 
     codes: uint16 [C], 1..characters, 0 behind each segment. starts: int64 [U+1]. weights: int64 [U].
     Characters are nodes whatever their count. Ids above them depend on the order of the segments, what they stand for
@@ -192,7 +194,7 @@ def frequent_substrings(
     counts, lengths = [per_code], [np.ones(characters + 1, np.uint8)]
     lengths[0][0] = 0
     low, base = 1, characters + 1
-    for level in range(2, most_length + 1):
+    for level in range(2, (min(most_length, MOST_LENGTH) if len(weights) else 1) + 1):
         keys, found = _level(codes, starts, weights, longest, low, base, level, least)
         if not len(keys):
             break
