@@ -10,6 +10,7 @@ their pieces alike ids are compared, else the bytes that tokens stand for. Text 
 plain text; where that shows no difference, as the original libraries read it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +21,7 @@ import pyarrow.compute as pc
 from tokenizer_lab.causes import choosing, cutting, reading
 from tokenizer_lab.causes.place import Cause, Place, first_place, numbered_alike, quoted, shown
 from tokenizer_lab.corpus import Domain
-from tokenizer_lab.tokenizer import Tokenizer, list_buffers
+from tokenizer_lab.tokenizer import SpecialText, Tokenizer, list_buffers
 from tokenizer_lab.verify import differing
 
 RULES: tuple[Callable[[Place], Cause | None], ...] = (
@@ -191,12 +192,20 @@ def summarize(
 
 
 def _differing(a: Tokenizer, b: Tokenizer, texts: pa.Array, alike: bool) -> list[int]:
-    """Rows that differ, read as plain text or as the libraries read it."""
-    rows: set[int] = set()
-    for way in ("text", "ids"):
-        one, two = a.encode(texts, way), b.encode(texts, way)  # type: ignore[arg-type]
-        rows |= set(differing(one, two).tolist() if alike else _unlike(a, b, one, two))
+    """Rows that differ, read as plain text or, where they hold a special string, as the libraries read it."""
+    rows = set(_pairwise(a, b, texts, "text", alike))
+    names = sorted({name for side in (a, b) for name in side.vocabulary.specials})
+    if names:
+        found = re.compile("|".join(map(re.escape, names)))
+        held = [row for row, text in enumerate(texts.to_pylist()) if row not in rows and found.search(text)]
+        if held:
+            rows |= {held[row] for row in _pairwise(a, b, texts.take(pa.array(held)), "ids", alike)}
     return sorted(rows)
+
+
+def _pairwise(a: Tokenizer, b: Tokenizer, texts: pa.Array, way: SpecialText, alike: bool) -> list[int]:
+    one, two = a.encode(texts, way), b.encode(texts, way)
+    return differing(one, two).tolist() if alike else _unlike(a, b, one, two)
 
 
 def _unlike(a: Tokenizer, b: Tokenizer, one: pa.LargeListArray, two: pa.LargeListArray) -> list[int]:

@@ -82,6 +82,13 @@ def test_added_tokens_that_are_not_special(tmp_path: Path, made: dict[str, Conte
     assert "added (user-defined) token" in story
 
 
+def test_the_name_of_a_byte_token(tmp_path: Path, made: dict[str, Content]) -> None:
+    found = explain(opened(tmp_path, "a", made["unigram"]), open_tokenizer("byte"), "<0x41>")
+    assert found is not None
+    assert found.cause.name == "specials"
+    assert "takes the string `<0x41>` in the text for its byte token 68" in found.cause.rule
+
+
 def test_dummy_prefix(tmp_path: Path, made: dict[str, Content]) -> None:
     def bare(content: Content) -> None:
         content["normalizer"]["normalizers"] = content["normalizer"]["normalizers"][1:]
@@ -89,6 +96,8 @@ def test_dummy_prefix(tmp_path: Path, made: dict[str, Content]) -> None:
     name, story = cause(tmp_path, made["llama_bpe"], changed(made["llama_bpe"], bare), "吾輩は猫である。")
     assert name == "dummy prefix"
     assert "a puts a space before the text, b does not" in story
+    _, story = cause(tmp_path, made["llama_bpe"], made["unigram"], " ")
+    assert "a puts a space before the text even where it begins with one" in story
 
 
 def test_white_space(tmp_path: Path, made: dict[str, Content]) -> None:
@@ -251,7 +260,7 @@ def test_a_corpus_by_cause(tmp_path: Path, made: dict[str, Content]) -> None:
         split = {"type": "Split", "pattern": {"Regex": r"\p{N}"}, "behavior": "Isolated", "invert": False}
         content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, content["pre_tokenizer"]]}
 
-    texts = ["吾輩は猫である。", "ｶﾞｷﾞ", "it's 2024", "Ｆｕｌｌ", "名前はまだ無い。"]
+    texts = ["吾輩は猫である。", "ｶﾞｷﾞ", "it's 2024", "Ｆｕｌｌ", "<|endoftext|>"]
     path = tmp_path / "corpus.jsonl"
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts) + '{"text": 1}\n', "utf-8")
     one = opened(tmp_path, "a", made["byte_bpe"])

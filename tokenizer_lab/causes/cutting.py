@@ -56,7 +56,7 @@ def pattern(place: Place) -> Cause | None:
 def _named(place: Place, across: str, evidence: list[str]) -> Cause:
     a, b = (patterns_of(side.tokenizer) for side in (place.a, place.b))
     engines = [side.tokenizer.traits.get("regex", "unnamed") for side in (place.a, place.b)]
-    evidence = [*evidence, f"a: {_described(a)}", f"b: {_described(b)}"]
+    evidence = [*evidence, f"a: {_described(place.a.tokenizer, a)}", f"b: {_described(place.b.tokenizer, b)}"]
     if a and a == b and engines[0] != engines[1]:
         rule = f"{across}: the same regular expression in two dialects, {engines[0]} and {engines[1]}"
         if "}+" in a[0]:
@@ -76,9 +76,10 @@ def _pieces(place: Place, ends: set[int]) -> str:
     return quoted(place.text[x:y] for x, y in pairwise(cuts))
 
 
-def _described(patterns: list[str]) -> str:
+def _described(tokenizer: Tokenizer, patterns: list[str]) -> str:
     if not patterns:
-        return "no pattern"
+        steps = tokenizer.traits.get("pre_tokenizer", "none")
+        return "no pre-tokenizer" if steps == "none" else f"pre-tokenizer {steps}"
     name = pattern_name(patterns[0])
     text = patterns[0] if len(patterns[0]) <= _SHOWN_CHARS else patterns[0][:_SHOWN_CHARS] + "…"
     return f"pattern {name}" if name else f"pattern {text}"

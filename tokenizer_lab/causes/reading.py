@@ -31,9 +31,16 @@ OLD = "ｱ Ａ ① ㈱ ㍻ ﬁ ² ℃ Ⅳ ｶﾞ か\u3099 É ½"
 
 
 def specials(place: Place) -> Cause | None:
-    """A string in the text is one special or added token for one side only."""
+    """A string in the text is one special or added token, or the name of a byte token, for one side only."""
     for side, other in ((place.a, place.b), (place.b, place.a)):
         for token in side.tokens:
+            if (
+                token.kind == Kind.BYTE
+                and place.text[token.start : token.end] == token.piece
+                and token not in other.tokens
+            ):
+                rule = f"{_name(place, side)} takes the string `{shown(token.piece)}` in the text for its byte token "
+                return Cause("specials", f"{rule}{token.id}, {_name(place, other)} for plain text", _spellings(place))
             if token.kind not in (Kind.CONTROL, Kind.USER_DEFINED):
                 continue
             if any(t.kind == token.kind and t.piece == token.piece for t in other.tokens):
@@ -85,6 +92,8 @@ def prefix(place: Place) -> Cause | None:
     for side, other in ((place.a, place.b), (place.b, place.a)):
         if side.spelled == b" " + other.spelled and not place.raw.startswith(b" " + other.spelled):
             rule = f"{_name(place, side)} puts a space before the text, {_name(place, other)} does not"
+            if place.raw.startswith(b" "):
+                rule = f"{_name(place, side)} puts a space before the text even where it begins with one"
             if place.start:
                 rule = f"{_name(place, side)} puts a space here too, behind `{shown(_before(place))}`"
             return Cause("dummy prefix", rule, _spellings(place))

@@ -173,7 +173,7 @@ class Library(Tokenizer):
         encodings = self._plain.encode_batch(strings, add_special_tokens=False)
         rows = [np.array(e.ids, np.int64) for e in encodings]
         places = [
-            self._spelled(text.encode(), ids) or _counted(text.encode(), encoding.offsets)
+            self._spelled(text.encode(), ids) or _counted(text.encode(), self._unprefixed(text, ids, encoding.offsets))
             for text, ids, encoding in zip(strings, rows, encodings, strict=True)
         ]
         offsets = _offsets(rows)
@@ -210,6 +210,11 @@ class Library(Tokenizer):
             return None
         ends = np.cumsum(self.vocabulary.lengths[ids]) - int(before)
         return np.concatenate([[0], ends[:-1]])[: len(ends)], ends
+
+    def _unprefixed(self, text: str, ids: np.ndarray, places: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The library's places; a space alone that was put before the text has none of its characters."""
+        put_in = len(ids) > 1 and self.vocabulary.token_bytes[ids[0]] == b" " and text[:1] not in (" ", SPACE_MARK)
+        return [(0, 0), *places[1:]] if put_in else places
 
     def decode(self, tokens: pa.LargeListArray) -> pa.LargeBinaryArray:
         style = decoder_style(self._content)
