@@ -25,7 +25,13 @@ import pyarrow as pa
 
 from jacorpus.errors import InputError
 from tokenizer_lab.decoding import byte_table, joined
-from tokenizer_lab.kernels.unigram_plamo2 import UNKNOWN_COST, unigram_plamo2_naive
+from tokenizer_lab.kernels.unigram_plamo2 import (
+    UNKNOWN_COST,
+    Plamo2Table,
+    plamo2_table,
+    unigram_plamo2,
+    unigram_plamo2_naive,
+)
 from tokenizer_lab.tokenizer import Encoding, Kind, SpecialText, Tokenizer, Vocabulary, place_lists, token_lists
 
 TICKS = 10_000
@@ -47,6 +53,7 @@ class Plamo2(Tokenizer):
         self._byte_ids = np.zeros(256, np.uint32)
         for id in np.flatnonzero(vocabulary.kinds == Kind.BYTE):
             self._byte_ids[vocabulary.token_bytes[id][0]] = id
+        self._tables: dict[str, Plamo2Table] = {}
         self._table = byte_table(vocabulary.token_bytes)
         self.traits: dict[str, Any] = {
             "normalizer": "none",
@@ -71,7 +78,11 @@ class Plamo2(Tokenizer):
 
     def _sizes(self, texts: pa.Array, special_text: SpecialText) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(offsets [N+1], ids [T], bytes of each token [T])."""
-        return unigram_plamo2_naive(texts, self._matched(special_text), self._byte_ids)
+        if self._twin:
+            return unigram_plamo2_naive(texts, self._matched(special_text), self._byte_ids)
+        if special_text not in self._tables:
+            self._tables[special_text] = plamo2_table(self._matched(special_text), self._byte_ids)
+        return unigram_plamo2(texts, self._tables[special_text])
 
     def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
         offsets, ids, _ = self._sizes(texts, special_text)
