@@ -120,6 +120,7 @@ class EncodeRun:
         done = self.finished()
         if done is not None:
             self.watcher.say(f"{self.out} is up to date")
+            self._clear()
             return done
         started = datetime.datetime.now(datetime.UTC)
         lock = self.store.lock()
@@ -131,12 +132,16 @@ class EncodeRun:
             merged = self._run("merge", merges)
             found = self._publish(results, [(task, merged[task.key]) for task in merges])
             self._write_run(started)
-            for name in ("done", "parts", "scratch"):
-                shutil.rmtree(self.store.root / name, ignore_errors=True)
+            self._clear()
         finally:
             self.engine.close()
             lock.close()
         return found
+
+    def _clear(self) -> None:
+        """Remove what only an unfinished run needs."""
+        for name in ("done", "parts", "scratch"):
+            shutil.rmtree(self.store.root / name, ignore_errors=True)
 
     def _compile(self) -> None:
         """Compile kernels once, here, before many workers would do so side by side."""
