@@ -1,5 +1,7 @@
 """Frequent substrings, and the longest at each place, equal a plain count of all substrings."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,7 +36,7 @@ def check(segments: dict[tuple[int, ...], int], least: int, most_length: int) ->
     assert counted == naive
     assert [len(name) for name in names] == seeds.length.tolist()
     assert (seeds.parent[1:] < np.arange(1, len(names))).all()
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
+    for start, stop in pairwise(starts.tolist()):
         for i in range(start, stop - 1):
             here = tuple(codes[i : stop - 1].tolist())
             longest = max(n for n in range(1, len(here) + 1) if here[:n] in naive)
