@@ -158,6 +158,8 @@ def _append(content: dict[str, Any], first: int, new: NewTokens) -> None:
         return "".join(letters[b] for b in token)
 
     model = content["model"]
+    for token in content["added_tokens"]:  # the library numbers those outside the model anew, behind its last id
+        model["vocab"].setdefault(token["content"], token["id"])
     in_pairs = not model["merges"] or isinstance(model["merges"][0], list)
     for k, (token, pair) in enumerate(zip(new.tokens, new.merges, strict=True)):
         model["vocab"][spelled(token)] = first + k
