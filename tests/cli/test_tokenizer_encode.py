@@ -1,0 +1,96 @@
+"""``jacorpus tokenizer encode`` and ``validate`` as users meet them: results, notes, exit codes, Ctrl-C."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.tokenizer_lab.test_encode import digests, jsonl, words
+
+JACORPUS = str(Path(sys.executable).parent / "jacorpus")
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([JACORPUS, "tokenizer", *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    where = tmp_path_factory.mktemp("encode")
+    jsonl(where / "a.jsonl", ["", *words(100, 1)])
+    with open(where / "a.jsonl", "ab") as stream:
+        stream.write(b'{"text": 1}\n')
+    answer = run("encode", f"x={where / 'a.jsonl'}", "-t", "char", "-o", where / "out", "-w", 1, "--export", "numpy")
+    assert answer.returncode == 0, answer.stderr
+    (where / "stdout").write_text(answer.stdout)
+    (where / "stderr").write_text(answer.stderr)
+    return where
+
+
+def test_encode_tells_what_it_wrote_and_what_was_lost(folder):
+    assert re.search(r"x +train +\d+ +[\d,]+ +[\d.]+ kB +[\d.]+", (folder / "stdout").read_text())
+    assert f"numpy in {folder / 'out/export/numpy'}" in (folder / "stdout").read_text()
+    assert "encode: 1 task" in (folder / "stderr").read_text()
+    assert "x a.jsonl: 1 records lost (text_type)" in (folder / "stderr").read_text()
+
+
+def test_a_finished_folder_answers_at_once_and_as_json(folder):
+    answer = run("encode", f"x={folder / 'a.jsonl'}", "-t", "char", "-o", folder / "out", "--json", "--quiet")
+    manifest = json.loads(answer.stdout)
+    assert manifest["counts"]["documents"] == 101
+    assert manifest["counts"]["lost"] == 1
+    assert answer.stderr == ""
+    dry = run("encode", f"x={folder / 'a.jsonl'}", "-t", "byte", "-o", folder / "dry", "--dry-run", "--json")
+    assert [task["done"] for task in json.loads(dry.stdout)] == [False]
+    assert not (folder / "dry/manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (["-t", "char", "--append-eos", "--export", "megatron"], 2, "has no known end-of-text token"),
+        (["-t", "char", "--export", "npz"], 2, "--export npz; did you mean `numpy`?"),
+        (["-t", "missing.model"], 1, "no tokenizer at missing.model"),
+    ],
+)
+def test_wrong_words_are_one_sentence(folder, words, code, sentence):
+    answer = run("encode", f"x={folder / 'a.jsonl'}", "-o", folder / "wrong", *words)
+    assert answer.returncode == code
+    assert sentence in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+    assert not (folder / "wrong/manifest.json").exists()
+
+
+def test_validate_exits_with_3_where_a_check_fails(folder):
+    good = run("validate", folder / "out", "--corpus", f"x={folder / 'a.jsonl'}")
+    assert good.returncode == 0, good.stderr
+    assert "101 documents give their tokens again" in good.stdout
+    path = folder / "out/shards/x-train-00000.arrow"
+    data = path.read_bytes()
+    path.write_bytes(data[:-10] + b"0123456789")
+    bad = run("validate", folder / "out", "--json")
+    path.write_bytes(data)
+    assert bad.returncode == 3
+    assert "another checksum" in json.loads(bad.stdout)["checks"][0]["detail"]
+
+
+def test_ctrl_c_exits_with_130_and_the_next_run_goes_on(tmp_path):
+    for seed in range(60):
+        jsonl(tmp_path / f"in/{seed}.jsonl", words(400, seed))
+    command = [JACORPUS, "tokenizer", "encode", f"x={tmp_path / 'in'}", "-t", "char", "-w", "1", "-o", tmp_path / "out"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not list((tmp_path / "out").glob("work/done/*.json")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    assert "finished parts are kept" in process.communicate()[1]
+    assert process.returncode == 130
+    assert run(*command[2:]).returncode == 0
+    phases = json.loads((tmp_path / "out/run.json").read_text())["phases"]
+    assert 0 < phases[0]["run"] < phases[0]["tasks"] == 60
+    assert run(*command[2:-1], tmp_path / "again").returncode == 0
+    assert digests(tmp_path / "out") == digests(tmp_path / "again")
