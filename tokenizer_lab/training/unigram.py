@@ -3,9 +3,9 @@
 As in Kudo 2018 (1804.10959, section 3.2) and sentencepiece's trainer: seeds scored by uses x length, rounds of EM
 steps with the digamma of the expected uses, pruning by the loss in likelihood. Where ours deviates: seeds are all
 substrings over a bar of uses, not the million best; the loss takes expected uses, not those of the best segmentation;
-a round keeps half, not three quarters; the loss prunes to 1.5 x the size, and the most used of what is left stay
-(sentencepiece: 1.1 x), which holds on to fewer rare long pieces: held-out text takes fewer bits and fewer tokens;
-more EM follows; scores are rounded to 1e-4 (tokenizer_lab.unigram_model).
+a round is one EM step and keeps half (there two steps, three quarters); the loss prunes to 1.5 x the size, and of what
+is left the most used stay (there 1.1 x), which holds on to fewer rare long pieces: held-out text takes fewer bits and
+fewer tokens; more EM follows; scores are rounded to 1e-4 (tokenizer_lab.unigram_model).
 
 Memory: the texts, and about 12 bytes for each of their characters.
 
@@ -25,7 +25,7 @@ from tokenizer_lab.training.cuts import cuts
 from tokenizer_lab.training.settings import Training
 from tokenizer_lab.unigram_model import NEVER, UnigramModel, assemble, forbidden, needed_characters, room
 
-EM_STEPS = 2
+EM_STEPS = 1
 LAST_STEPS = 2
 KEPT = 0.5
 BY_LOSS = 1.5
@@ -35,8 +35,8 @@ _LEAST_USES = 0.5  # a piece expected less often is dropped after a step, as in 
 MOST_SEEDS = 20
 _SEEDS_A_PIECE = 50  # the bar for seeds: characters of text / (this x vocabulary)
 
-Progress = Callable[[int, int], None]
-"""Called with (passes over the text done, passes in all)."""
+Progress = Callable[[str, int, int], None]
+"""Called with (what is done now, passes over the text done, passes in all)."""
 
 
 def train(texts: pa.Array, training: Training, progress: Progress | None = None) -> UnigramModel:
@@ -47,6 +47,8 @@ def train(texts: pa.Array, training: Training, progress: Progress | None = None)
     Raises RecipeError where the settings leave no room, InputError where the text is too small for the vocabulary.
     """
     wanted = room(training)
+    if progress:
+        progress("count substrings", 0, 0)
     characters = covered_characters(texts, training, wanted)
     code_of = np.zeros(POINTS, np.uint16)
     code_of[characters] = np.arange(1, len(characters) + 1)
@@ -204,7 +206,7 @@ def _shrunk(
             pieces, score, uses = _step(cut, pieces, score, wanted)
             done += 1
             if progress:
-                progress(done, steps)
+                progress("expectation and pruning", done, steps)
         if left and left < len(pieces) - 1:
             pieces, score = _pruned(pieces, score, uses, left, by_loss=left > wanted)
     return pieces, score
