@@ -12,29 +12,30 @@ if TYPE_CHECKING:
     from tokenizer_lab.tokens import Tokens
 
 
+Workers = Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes; default: all processors.")]
+Corpus = Annotated[
+    list[str], typer.Argument(help="[NAME=]PATH: output of a corpus run, or JSONL, Parquet, Arrow, text; globs.")
+]
+Export = Annotated[
+    list[str] | None, typer.Option("--export", help="Also write megatron, numpy or huggingface; may be repeated.")
+]
+Eos = Annotated[str, typer.Option(help="Special token that ends a text; default: the one known by its text.")]
+Special = Annotated[list[str] | None, typer.Option("--special", help="Special token of a tiktoken rank file.")]
+
+
 def encode(
-    corpus: Annotated[
-        list[str], typer.Argument(help="[NAME=]PATH: output of a corpus run, or JSONL, Parquet, Arrow, text; globs.")
-    ],
+    corpus: Corpus,
     tokenizer: Annotated[str, typer.Option("--tokenizer", "-t", help="Tokenizer file or folder, or byte, char.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the token shards.")],
     seed: Annotated[int, typer.Option(help="Seed of the order of documents.")] = 0,
-    workers: Annotated[
-        int | None, typer.Option("--workers", "-w", min=1, help="Processes; default: all processors.")
-    ] = None,
+    workers: Workers = None,
     shard_tokens: Annotated[int, typer.Option(min=1, help="About so many tokens a shard.")] = 64 << 20,
-    export: Annotated[
-        list[str] | None, typer.Option("--export", help="Also write megatron, numpy or huggingface; may be repeated.")
-    ] = None,
-    append_eos: Annotated[
-        bool, typer.Option("--append-eos", help="In exports, end each document with the eos.")
-    ] = False,
-    eos: Annotated[str, typer.Option(help="Special token that ends a text; default: the one known by its text.")] = "",
+    export: Export = None,
+    append_eos: Annotated[bool, typer.Option("--append-eos", help="Exports: end each document with the eos.")] = False,
+    eos: Eos = "",
     column: Annotated[str, typer.Option(help="Column or key that holds the text.")] = "text",
     pattern: Annotated[str | None, typer.Option(help="Pattern of an unknown tiktoken rank file.")] = None,
-    special: Annotated[
-        list[str] | None, typer.Option("--special", help="Special token of a tiktoken rank file.")
-    ] = None,
+    special: Special = None,
     engine: Annotated[str, typer.Option("--engine", help="local, inline, or ray (needs the extra `ray`).")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the tasks, do nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
@@ -50,35 +51,31 @@ def encode(
     from tokenizer_lab.corpus import open_corpus
     from tokenizer_lab.encode import EncodeOptions, EncodeRun
     from tokenizer_lab.export.run import check_export
-    from tokenizer_lab.export.run import export as write
 
-    options = EncodeOptions(seed, shard_tokens, eos)
+    domains, options = open_corpus(corpus, column), EncodeOptions(seed, shard_tokens, eos)
+    runner = make_engine(engine, workers or default_workers())
     with console.RunWatcher(quiet or json) as watcher:
-        run = EncodeRun(
-            open_corpus(corpus, column),
-            tokenizer,
-            out,
-            options,
-            make_engine(engine, workers or default_workers()),
-            watcher,
-            pattern,
-            tuple(special or ()),
-        )
+        run = EncodeRun(domains, tokenizer, out, options, runner, watcher, pattern, tuple(special or ()))
         for form in export or []:
             check_export(form, run.eos_id, append_eos)
         if dry_run:
             _print_tasks(run, json)
             return
         tokens = run.execute()
-        exports = []
-        for form in export or []:
-            watcher.phase(f"export {form}", 1, 0, 0)
-            exports.append(write(tokens, form, append_eos))
-            watcher.finish()
+        exports = [_export(tokens, form, append_eos, watcher) for form in export or []]
     if json:
         console.print_json({**tokens.manifest, "exports": exports})
     else:
         _print(tokens, exports)
+
+
+def _export(tokens: "Tokens", form: str, append_eos: bool, watcher: console.RunWatcher) -> dict[str, Any]:
+    from tokenizer_lab.export.run import export
+
+    watcher.phase(f"export {form}", 1, 0, 0)
+    about = export(tokens, form, append_eos)
+    watcher.finish()
+    return about
 
 
 def _print_tasks(run: "EncodeRun", json: bool) -> None:
