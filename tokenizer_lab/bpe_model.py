@@ -61,11 +61,12 @@ class BpeModel:
 
 def room(training: Training) -> int:
     """How many ids are left for characters and merges. Raises RecipeError where special tokens or size do not fit."""
+    pattern_of(training)
     for name in training.specials:
         if len(name) < 2 or name.startswith("<0x") or any(character in name for character in NEVER):
             raise RecipeError(
-                f"[tokenizer]: specials holds {name!r}; a name has at least two characters, none of them NUL or U+2581, "
-                "and does not begin with <0x"
+                f"[tokenizer]: specials holds {name!r}; a name has at least two characters, none of them NUL or "
+                "U+2581, and does not begin with <0x"
             )
     names = {*training.specials, *reserved_names(training), *padding_names(training)}
     if len(names) < len(training.specials) + training.reserved + len(padding_names(training)):
@@ -79,6 +80,14 @@ def room(training: Training) -> int:
     return left
 
 
+def pattern_of(training: Training) -> str:
+    """Name of the pattern with its way with digits, or the expression. Raises InputError where there is none."""
+    from tokenizer_lab.kernels.patterns import PATTERNS, with_digits
+
+    named = training.pattern in PATTERNS
+    return with_digits(training.pattern, training.digits) if named else training.pattern
+
+
 def names_cut(training: Training) -> list[bytes]:
     """Strings that a learned token may not be, or beginnings of such; the training text is cut inside them."""
     return [*(name.encode() for name in training.specials), b"<|reserved_", b"<|unused_", b"<0x"]
@@ -87,9 +96,8 @@ def names_cut(training: Training) -> list[bytes]:
 def assemble(
     characters: Sequence[bytes], pairs: np.ndarray, training: Training, algorithm: Literal["byte-bpe", "bpe"]
 ) -> BpeModel:
-    """The table of ids. characters: tokens between bytes and merges. pairs: int [M, 2], numbered from the first byte."""
-    from tokenizer_lab.kernels.patterns import PATTERNS, with_digits
-
+    """The table of ids. characters: tokens between bytes and merges. pairs: int [M, 2], numbered from the first byte
+    on."""
     control = [name.encode() for name in (*training.specials, *reserved_names(training))]
     padding = [name.encode() for name in padding_names(training)]
     learned = [bytes([value]) for value in range(BYTES)] + list(characters)
@@ -97,11 +105,10 @@ def assemble(
         learned.append(learned[left] + learned[right])
     kinds = [Kind.CONTROL] * len(control) + [Kind.BYTE if algorithm == "bpe" else Kind.NORMAL] * BYTES
     kinds += [Kind.NORMAL] * (len(learned) - BYTES) + [Kind.UNUSED] * len(padding)
-    named = training.pattern in PATTERNS
     return BpeModel(
         algorithm,
         (*control, *learned, *padding),
         np.array(kinds, np.uint8),
         (pairs + len(control)).astype(np.int32).reshape(-1, 2),
-        with_digits(training.pattern, training.digits) if named else training.pattern,
+        pattern_of(training),
     )

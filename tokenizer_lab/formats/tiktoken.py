@@ -10,7 +10,7 @@ Legend: N documents, T tokens in all, V ids.
 import base64
 import binascii
 import hashlib
-import re
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
@@ -40,19 +40,23 @@ def open_ranks(path: str | Path, pattern: str | None = None, specials: Sequence[
     path = Path(path)
     content = path.read_bytes()
     known = KNOWN.get(hashlib.sha256(content).hexdigest())
+    beside = named_beside(path) if known is None else None
+    known = known or beside
     if known is None and pattern is None:
         raise InputError(
             f"{path} is a rank file that is not known here, and its pattern is not in it; name it: --pattern NAME "
             f"(one of {', '.join(PATTERNS)}) or a regular expression. Known files: "
             + ", ".join(sorted(each.name for each in KNOWN.values()))
         )
-    if known is not None and (specials or (pattern and pattern_name(pattern) != known.pattern)):
+    if known is not None and (specials or (pattern and (pattern_name(pattern) or pattern) != known.pattern)):
         raise InputError(f"{path} is {known.name}, which has the pattern {known.pattern} and its own special tokens")
     ranks = read_ranks(content, path)
     if known is None:
-        _check_whole(ranks, path)
         known = Known(path.stem, pattern or "", _behind(ranks, specials, path))
-        compiled(known.pattern)
+        _check_whole(ranks, {}, path)
+    elif beside:
+        _check_whole(ranks, known.specials, path)
+    compiled(known.pattern)
     return Library(ranks, known, hashlib.sha256(content).digest())
 
 
@@ -83,8 +87,23 @@ def read_ranks(content: bytes, path: Path) -> dict[bytes, int]:
     return ranks
 
 
-def _check_whole(ranks: dict[bytes, int], path: Path) -> None:
-    gaps = sorted(set(range(len(ranks))) - set(ranks.values()))
+def named_beside(path: Path) -> Known | None:
+    """Pattern and special tokens from ``NAME.tiktoken.json``, which training writes beside its ranks
+    (tokenizer_lab.save.tiktoken); None where there is no such file. Raises InputError where it is broken."""
+    beside = path.with_name(path.name + ".json")
+    if not beside.is_file():
+        return None
+    try:
+        content = json.loads(beside.read_bytes())
+        specials = {str(text): int(id) for text, id in content["specials"].items()}
+        return Known(path.stem, str(content["pattern"]), specials)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{beside} should hold the keys pattern and specials (text -> id): {error!r}") from error
+
+
+def _check_whole(ranks: dict[bytes, int], specials: dict[str, int], path: Path) -> None:
+    taken = {*ranks.values(), *specials.values()}
+    gaps = sorted(set(range(len(taken))) - taken)
     if gaps:
         raise InputError(
             f"{path} has no token of rank {gaps[0]} though it goes up to {max(ranks.values())}; lines are lost"

@@ -46,40 +46,38 @@ def train(texts: pa.Array, training: Training, progress: Progress | None = None)
 
 def count_words(texts: pa.Array, training: Training, progress: Progress | None = None) -> Words:
     """The distinct words of documents, cut as the settings say."""
-    words, names = Words(), names_cut(training)
+    words = Words()
     sizes = np.diff(text_buffers(texts)[0])
     total, done, start = int(sizes.sum()), 0, 0
     edges = np.cumsum(sizes)
     while start < len(texts):
         stop = max(start + 1, int(np.searchsorted(edges, done + BATCH_BYTES, "right")))
-        batch = texts[start:stop]
-        buffers = text_buffers(batch)
-        words.add(buffers, *_ends(batch, buffers, training, names))
+        offsets, first_ends, ends, data = word_ends(texts[start:stop], training)
+        words.add((offsets, data), first_ends, ends)
         start, done = stop, int(edges[stop - 1])
         if progress:
             progress("count words", done, total)
     return words
 
 
-def _ends(
-    batch: pa.Array, buffers: tuple[np.ndarray, np.ndarray], training: Training, names: list[bytes]
-) -> tuple[np.ndarray, np.ndarray]:
-    """(first ends int64 [N+1], ends int64): where words end, as pretokenize.split has it."""
+def word_ends(batch: pa.Array, training: Training) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(offsets int64 [N+1], first ends int64 [N+1], ends int64, data uint8): where words end, as ``pretokenize.split``
+    has it for texts in data; the names of special tokens are cut behind their first byte, so that none is learned."""
     from tokenizer_lab.kernels.pretokenize import split
 
-    offsets, data = buffers
+    offsets, data = text_buffers(batch)
     found = [cuts(batch, training), offsets]
     if training.pattern == "none":
         found.append(split(batch, "none")[1])
-    raw = memoryview(data[offsets[0] : offsets[-1]]).tobytes()
-    for name in names:
+    raw = data[offsets[0] : offsets[-1]].tobytes()
+    for name in names_cut(training):
         place = raw.find(name)
         while place >= 0:
             found.append(np.array([offsets[0] + place + 1]))
             place = raw.find(name, place + 1)
     ends = np.unique(np.concatenate(found))
     ends = ends[(ends > offsets[0]) & (ends <= offsets[-1])]
-    return np.searchsorted(ends, offsets, "right").astype(np.int64), ends
+    return offsets, np.searchsorted(ends, offsets, "right").astype(np.int64), ends, data
 
 
 def learn(words: Words, training: Training, progress: Progress | None = None) -> BpeModel:
@@ -100,7 +98,7 @@ def learn(words: Words, training: Training, progress: Progress | None = None) ->
 
     merges = train_merges(sequence, ends, weights, base.lengths, left, training.max_piece_chars, MIN_USES, count)
     if len(merges.left) < left:
-        raise InputError(_too_small(len(merges.left), left, training))
+        raise InputError(too_small(len(merges.left), left, training))
     pairs = np.concatenate([base.pairs, np.column_stack([merges.left, merges.right])])
     return assemble(base.characters, pairs, training, "bpe" if training.algorithm == "bpe" else "byte-bpe")
 
@@ -157,19 +155,20 @@ def _no_room(number: int, training: Training, left: int) -> str:
     )
 
 
-def _too_small(made: int, left: int, training: Training) -> str:
+def too_small(made: int, left: int, training: Training) -> str:
+    """What to say when ``made`` of ``left`` wanted merges were found."""
     most = training.vocab_size - left + made
     pad = " and multiple to pad the table with unused ids" if training.multiple == 1 else ""
     return (
-        f"the text is too small for vocab_size {training.vocab_size:,}: pairs that occur twice end after {made:,} merges, "
-        f"which makes {most:,} ids; set vocab_size to at most {most:,}{pad}, or give more text"
+        f"the text is too small for vocab_size {training.vocab_size:,}: pairs that occur twice end after {made:,} "
+        f"merges, which makes {most:,} ids; set vocab_size to at most {most:,}{pad}, or give more text"
     )
 
 
 def _built(characters: list[str]) -> tuple[dict[bytes, int], np.ndarray]:
     """(symbol of each byte and token, pairs int64 [M, 2]): the merges that make characters, first byte by byte."""
     number = {bytes([value]): value for value in range(BYTES)}
-    pairs = []
+    pairs: list[tuple[int, int]] = []
     for character in characters:
         encoded = character.encode()
         for size in range(2, len(encoded) + 1):
