@@ -87,7 +87,10 @@ class Compared:
 
 def labels(tokenizers: Sequence[Tokenizer]) -> dict[str, Tokenizer]:
     """Names that differ: the same tokenizer twice counts once, others of one name get the head of their hash."""
-    different = list({tokenizer.fingerprint: tokenizer for tokenizer in reversed(tokenizers)}.values())[::-1]
+    unlike: dict[str, Tokenizer] = {}
+    for tokenizer in tokenizers:
+        unlike.setdefault(tokenizer.fingerprint, tokenizer)
+    different = list(unlike.values())
     names = Counter(tokenizer.name for tokenizer in different)
     return {t.name if names[t.name] == 1 else f"{t.name} {t.fingerprint[:6]}": t for t in different}
 

@@ -103,12 +103,12 @@ def test_renyi_of_even_use_is_one_and_matches_the_formula() -> None:
 
 
 def test_renyi_draws_center_on_the_figure() -> None:
-    words = [chr(0x4E00 + i) for i in range(3000)]
+    words = [chr(0x4E00 + i) for i in range(1500)]
     random = np.random.Generator(np.random.PCG64(0))
-    texts = texts_of(*("".join(words[min(int(x), 2999)] for x in random.pareto(0.5, 300)) for _ in range(60)))
+    texts = texts_of(*("".join(words[min(int(x), 1499)] for x in random.pareto(0.5, 40)) for _ in range(80)))
     figure = renyi.measure(encoded(Words(*words), texts))[0]
-    assert figure.draws.mean() == pytest.approx(figure.value, rel=0.05)
-    assert 0 < figure.draws.std() < 0.1 * figure.value
+    assert figure.draws.mean() == pytest.approx(figure.value, rel=0.1)
+    assert 0 < figure.draws.std() < 0.2 * figure.value
 
 
 def test_utilization() -> None:
