@@ -106,8 +106,7 @@ def learn(texts: pa.Array, training: Training, progress: Progress | None = None)
     if training.algorithm == "unigram":
         from tokenizer_lab.training import unigram
 
-        tell = progress or (lambda *_: None)
-        return unigram.train(texts, training, lambda done, steps: tell("learn pieces", done, steps))
+        return unigram.train(texts, training, progress)
     from tokenizer_lab.training import bpe
 
     return bpe.train(texts, training, progress)

@@ -5,6 +5,7 @@ import typer
 from cli.tokenizer.compare import compare
 from cli.tokenizer.encode import encode
 from cli.tokenizer.explain import explain
+from cli.tokenizer.train import train
 from cli.tokenizer.validate import validate
 from cli.tokenizer.verify import verify
 
@@ -12,5 +13,6 @@ app = typer.Typer(no_args_is_help=True, help="Open, compare, train, extend and r
 app.command()(compare)
 app.command()(encode)
 app.command()(explain)
+app.command()(train)
 app.command()(validate)
 app.command()(verify)
