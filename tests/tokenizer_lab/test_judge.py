@@ -15,7 +15,6 @@ from tokenizer_lab.judge import Options, judge
 from tokenizer_lab.language_model import flops_per_token, train_counts
 from tokenizer_lab.tokenizer import list_buffers, open_tokenizer
 
-
 SHARES = 1 / np.arange(1, 41) / (1 / np.arange(1, 41)).sum()
 ENTROPY = float(-(SHARES * np.log2(SHARES)).sum()) / 4
 """Bits a letter of the source: words of four letters drawn by Zipf's law, one after the other."""

@@ -12,9 +12,9 @@ one only if it was new there, and so on; a shorter context thus counts in how ma
 c = c(h, w) the count, c(h) its sum over w, and n_i(h) how many w have count i (3: three or more):
     p(w | h) = (max(c - D(c), 0) + (S + D_1 n_1(h) + D_2 n_2(h) + D_3 n_3(h)) p(w | shorter h)) / (S + c(h))
 and 1 / (V + 1) below order 0: V tokens and the end. Each p sums to 1 over them. The discounts are those of the order
-(modified Kneser-Ney): D_i = i - (i + 1) Y n_(i+1) / n_i with Y = n_1 / (n_1 + 2 n_2) and n_i the counts that are i. S = 1
-(0 in Kneser-Ney) is further trust in shorter contexts, the strength of a Pitman-Yor process (Teh 2006): on Japanese
-novels it takes off 0.8 % of the bits over bytes and 0.2 % over tokens.
+(modified Kneser-Ney): D_i = i - (i + 1) Y n_(i+1) / n_i with Y = n_1 / (n_1 + 2 n_2) and n_i the counts that are i.
+S = 1 (0 in Kneser-Ney) is further trust in shorter contexts, the strength of a Pitman-Yor process (Teh 2006): on
+Japanese novels it takes off 0.8 % of the bits over bytes and 0.2 % over tokens.
 
 Contexts are known by 64-bit hashes; two that share one (a chance of about 1e-5 for ten million) would be counted
 together.
