@@ -1,4 +1,4 @@
-"""Token lists back to bytes: the bytes of each token, one behind the other.
+"""Token lists back to bytes (the bytes of each token, one behind the other), and to places in the text.
 
 Legend: N documents, T tokens in all, V ids.
 """
@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from jacorpus.errors import InputError
 from jacorpus.kernels.buffers import text_buffers
-from tokenizer_lab.tokenizer import list_buffers
+from tokenizer_lab.tokenizer import Encoding, list_buffers, place_lists, token_lists
 
 
 def byte_table(token_bytes: tuple[bytes, ...]) -> pa.LargeBinaryArray:
@@ -44,3 +44,11 @@ def without_first_space(array: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
     kept = np.concatenate([[0], np.cumsum(keep)])[offsets]
     buffers = [None, pa.py_buffer(kept), pa.py_buffer(data[keep])]
     return pa.Array.from_buffers(pa.large_binary(), len(array), buffers)
+
+
+def placed(offsets: np.ndarray, ids: np.ndarray, sizes: np.ndarray) -> Encoding:
+    """Tokens that cover their texts one behind the other: offsets int64 [N+1], ids uint32 [T], bytes of each [T]."""
+    places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    first = np.repeat(places[offsets[:-1]], np.diff(offsets))
+    starts, ends = place_lists(offsets, places[:-1] - first), place_lists(offsets, places[1:] - first)
+    return Encoding(token_lists(offsets, ids), starts, ends)

@@ -4,23 +4,124 @@ Every file opens through the ``tokenizers`` library. Files of a known chain of c
 with the library's ids; ``why_slow`` says what stands in the way of the others.
 """
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from jacorpus.errors import InputError
+from tokenizer_lab.decoding import placed
 from tokenizer_lab.formats.huggingface_library import ALGORITHMS, Library
-from tokenizer_lab.tokenizer import Tokenizer
+from tokenizer_lab.formats.huggingface_unigram import unigram_chain
+from tokenizer_lab.kernels.unigram_huggingface import MARK, UnigramTable, unigram_huggingface
+from tokenizer_lab.tokenizer import Encoding, SpecialText, Tokenizer, token_lists
 
 WANTED = "expected a Hugging Face tokenizer.json, an object with the keys model and added_tokens"
+
+
+Sizes = Callable[[pa.Array], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""Texts -> (offsets int64 [N+1], ids uint32 [T], bytes of each token int64 [T])."""
+
+
+class Fast(Tokenizer):
+    """A file that one of our kernels encodes; documents that hold an added token's string go to the library.
+
+    by_library: how many have gone there so far.
+    """
+
+    format = "huggingface"
+
+    def __init__(self, library: Library, content: dict[str, Any], sizes: Sizes) -> None:
+        self.name, self.algorithm, self.identity = library.name, library.algorithm, library.identity
+        self.vocabulary, self.traits = library.vocabulary, library.traits
+        self.by_library = 0
+        self._library, self._sizes = library, sizes
+        added = content.get("added_tokens") or []
+        unknown = self.vocabulary.unknown_id
+        hidden = [] if unknown is None else [self.vocabulary.pieces[unknown].decode("utf-8", "replace")]
+        plain = [token["content"] for token in added if not token["special"]]
+        plain += [name for name in hidden if name not in self.vocabulary.specials]
+        self._strings = {"text": plain, "ids": [*plain, *self.vocabulary.specials]}
+
+    def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
+        offsets, ids, _ = self._sizes(texts)
+        found = token_lists(offsets, ids)
+        rows = self._held(texts, special_text)
+        return _replaced(found, rows, self._library.encode(texts.take(rows), special_text)) if len(rows) else found
+
+    def encode_with_offsets(self, texts: pa.Array) -> Encoding:
+        found, rows = placed(*self._sizes(texts)), self._held(texts, "text")
+        if not len(rows):
+            return found
+        other = self._library.encode_with_offsets(texts.take(rows))
+        pairs = ((found.tokens, other.tokens), (found.starts, other.starts), (found.ends, other.ends))
+        return Encoding(*(_replaced(ours, rows, theirs) for ours, theirs in pairs))
+
+    def _held(self, texts: pa.Array, special_text: SpecialText) -> pa.Array:
+        """int64: rows of the texts that hold a string of an added token."""
+        held = None
+        for string in self._strings[special_text]:
+            one = pc.match_substring(texts, string)
+            held = one if held is None else pc.or_(held, one)
+        rows = pa.array([], pa.int64()) if held is None else pc.indices_nonzero(held.fill_null(False)).cast(pa.int64())
+        self.by_library += len(rows)
+        return rows
+
+    def decode(self, tokens: pa.LargeListArray) -> pa.LargeBinaryArray:
+        return self._library.decode(tokens)
+
+    def pre_token_ends(self, text: bytes) -> set[int] | None:
+        """Where pre-tokens of the raw text end, in bytes, as the library cuts."""
+        return self._library.pre_token_ends(text)
+
+    @property
+    def merge_ranks(self) -> dict[tuple[bytes, bytes], int]:
+        """See Library."""
+        return self._library.merge_ranks
+
+    def reference(self) -> Tokenizer | None:
+        return self._library
+
+    @property
+    def reference_name(self) -> str:
+        return self._library.engine
+
+
+def _replaced(lists: pa.LargeListArray, rows: pa.Array, others: pa.LargeListArray) -> pa.LargeListArray:
+    """The lists with ``others`` in place of those rows."""
+    order = np.arange(len(lists))
+    order[rows.to_numpy()] = len(lists) + np.arange(len(rows))
+    return pa.concat_arrays([lists, others]).take(pa.array(order))
 
 
 def open_json(path: str | Path) -> Tokenizer:
     """The tokenizer of a ``tokenizer.json``. Raises InputError for a broken file, and for one of the other JSON files
     that lie beside it, saying which file is wanted."""
     path = Path(path)
-    return Library(path, read_content(path))
+    content = read_content(path)
+    chain = _chain(content)
+    library = Library(path, content, chain if isinstance(chain, str) else "")
+    return library if isinstance(chain, str) else Fast(library, content, chain)
+
+
+def _chain(content: dict[str, Any]) -> Sizes | str:
+    """The kernel that encodes such a file, or why none does."""
+    added = [token["content"] for token in content.get("added_tokens") or [] if token["normalized"]]
+    if content.get("normalizer") and any(" " in string or MARK in string for string in added):
+        return "added tokens with spaces are looked for in normalized text"
+    if content["model"]["type"] == "Unigram":
+        table = unigram_chain(content)
+        return table if isinstance(table, str) else partial(_by_unigram, table=table)
+    return f"model {content['model']['type']} has no kernel of ours"
+
+
+def _by_unigram(texts: pa.Array, table: UnigramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return unigram_huggingface(texts, table)
 
 
 def read_content(path: Path) -> dict[str, Any]:

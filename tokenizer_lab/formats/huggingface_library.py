@@ -62,6 +62,16 @@ def is_byte_level(content: dict[str, Any]) -> bool:
     return any(step["type"] == "ByteLevel" for step in steps)
 
 
+def _marks_spaces(content: dict[str, Any]) -> bool:
+    """Whether U+2581 in a piece stands for a space, by the decoder or, without one, by what encodes."""
+    steps = (
+        [content.get("decoder")]
+        if content.get("decoder")
+        else [content.get("normalizer"), content.get("pre_tokenizer")]
+    )
+    return any(SPACE_MARK in json.dumps(step, ensure_ascii=False) for step in steps)
+
+
 def pieces_of(content: dict[str, Any]) -> dict[int, str]:
     """id -> string of the model's vocabulary, added tokens not included."""
     vocab = content["model"]["vocab"]
@@ -87,6 +97,7 @@ def read_vocabulary(content: dict[str, Any]) -> Vocabulary:
     pieces, decoded = [b""] * size, [b""] * size
     byte_level, fallback = is_byte_level(content), content["model"].get("byte_fallback", False)
     to_byte = any(step["type"] == "ByteFallback" for step in parts_of(content.get("decoder")))
+    to_space = _marks_spaces(content)
     alphabet = byte_alphabet()
     for id, piece in table.items():
         kinds[id] = Kind.NORMAL
@@ -95,7 +106,7 @@ def read_vocabulary(content: dict[str, Any]) -> Vocabulary:
             pieces[id] = decoded[id] = bytes(alphabet[c] for c in piece)
         elif fallback and piece in _BYTE:
             decoded[id], kinds[id] = _BYTE[piece] if to_byte else piece.encode(), Kind.BYTE
-        elif not byte_level:
+        elif to_space:
             decoded[id] = piece.replace(SPACE_MARK, " ").encode("utf-8", "replace")
     for token in added:
         pieces[token["id"]] = decoded[token["id"]] = token["content"].encode()
@@ -283,7 +294,8 @@ def _counted(text: bytes, places: list[tuple[int, int]]) -> tuple[np.ndarray, np
 
 
 def decoder_style(content: dict[str, Any]) -> str:
-    """How token bytes become text: ``bytes`` as they are, ``first space`` without a space at the beginning,
+    """How token bytes become text: ``bytes`` as they are (the library would write U+FFFD where they are not UTF-8),
+    ``first space`` without a space at the beginning,
     ``first token`` with all spaces of the first token taken away, or ``other``: only the library knows."""
     steps = parts_of(content.get("decoder"))
     kinds = [step["type"] for step in steps]
@@ -291,17 +303,19 @@ def decoder_style(content: dict[str, Any]) -> str:
         return "bytes"
     if kinds in (["Metaspace"], ["ByteFallback", "Metaspace"]) and steps[-1].get("replacement") == SPACE_MARK:
         return "bytes" if steps[-1].get("prepend_scheme", "always") == "never" else "first token"
-    if sorted(kinds[:3]) != ["ByteFallback", "Fuse", "Replace"] or kinds[:3].index("Fuse") != 2:
+    core = kinds[: kinds.index("Fuse")] if "Fuse" in kinds else []
+    if sorted(core) not in (["ByteFallback"], ["ByteFallback", "Replace"]):
         return "other"
-    replace = steps[kinds.index("Replace")]
-    if replace["content"] != " " or SPACE_MARK not in replace["pattern"].values():
-        return "other"
-    if len(steps) == 3:
+    for replace in (step for step in steps[: len(core)] if step["type"] == "Replace"):
+        if replace["content"] != " " or SPACE_MARK not in replace["pattern"].values():
+            return "other"
+    rest = steps[len(core) + 1 :]
+    if not rest:
         return "bytes"
-    last = steps[3]
+    last = rest[0]
     strips = last["type"] == "Strip" and (last["content"], last["start"], last["stop"]) == (" ", 1, 0)
     cuts = last["type"] == "Replace" and last["content"] == "" and last["pattern"] == {"Regex": r"(?<!\n)^ "}
-    return "first space" if len(steps) == 4 and (strips or cuts) else "other"
+    return "first space" if len(rest) == 1 and (strips or cuts) else "other"
 
 
 def read_traits(content: dict[str, Any]) -> dict[str, Any]:

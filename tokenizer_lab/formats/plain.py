@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from jacorpus.errors import InputError, nearest
 from jacorpus.kernels.buffers import text_buffers
-from tokenizer_lab.decoding import byte_table, joined
+from tokenizer_lab.decoding import byte_table, joined, placed
 from tokenizer_lab.kernels.characters import character_ids
-from tokenizer_lab.tokenizer import Encoding, Kind, SpecialText, Tokenizer, Vocabulary, place_lists, token_lists
+from tokenizer_lab.tokenizer import Encoding, Kind, SpecialText, Tokenizer, Vocabulary, token_lists
 
 BYTES = 256
 BLOCKS = ((0xA0, 0x24F), (0x2000, 0x206F), (0x3000, 0x30FF), (0xFF00, 0xFFEF))
@@ -56,11 +56,7 @@ class _Plain(Tokenizer):
         return token_lists(offsets, ids)
 
     def encode_with_offsets(self, texts: pa.Array) -> Encoding:
-        offsets, ids, sizes = self._sizes(texts)
-        places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        first = np.repeat(places[offsets[:-1]], np.diff(offsets))
-        starts, ends = place_lists(offsets, places[:-1] - first), place_lists(offsets, places[1:] - first)
-        return Encoding(token_lists(offsets, ids), starts, ends)
+        return placed(*self._sizes(texts))
 
 
 class Bytes(_Plain):

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.errors import InputError
-from tokenizer_lab.decoding import byte_table, joined
+from tokenizer_lab.decoding import byte_table, joined, placed
 from tokenizer_lab.kernels.unigram_plamo2 import (
     UNKNOWN_COST,
     Plamo2Table,
@@ -32,7 +32,7 @@ from tokenizer_lab.kernels.unigram_plamo2 import (
     unigram_plamo2,
     unigram_plamo2_naive,
 )
-from tokenizer_lab.tokenizer import Encoding, Kind, SpecialText, Tokenizer, Vocabulary, place_lists, token_lists
+from tokenizer_lab.tokenizer import Encoding, Kind, SpecialText, Tokenizer, Vocabulary, token_lists
 
 TICKS = 10_000
 NEVER_COST = 20_000_000
@@ -89,11 +89,7 @@ class Plamo2(Tokenizer):
         return token_lists(offsets, ids)
 
     def encode_with_offsets(self, texts: pa.Array) -> Encoding:
-        offsets, ids, sizes = self._sizes(texts, "text")
-        places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        first = np.repeat(places[offsets[:-1]], np.diff(offsets))
-        starts, ends = place_lists(offsets, places[:-1] - first), place_lists(offsets, places[1:] - first)
-        return Encoding(token_lists(offsets, ids), starts, ends)
+        return placed(*self._sizes(texts, "text"))
 
     def decode(self, tokens: pa.LargeListArray) -> pa.LargeBinaryArray:
         return joined(self._table, tokens)
