@@ -140,7 +140,7 @@ class EncodeRun:
 
     def _clear(self) -> None:
         """Remove what only an unfinished run needs."""
-        for name in ("done", "parts", "scratch"):
+        for name in ("done", "parts", "scratch", "tokenizer"):
             shutil.rmtree(self.store.root / name, ignore_errors=True)
 
     def _compile(self) -> None:
@@ -183,6 +183,7 @@ class EncodeRun:
         """Everything under its public name, then the manifest."""
         with storage_errors(self.out):
             (self.out / "manifest.json").unlink(missing_ok=True)
+            shutil.rmtree(self.out / "export", ignore_errors=True)  # of other shards
             shards: list[dict[str, Any]] = []
             for task, result in merged:
                 shards += self._publish_shards(task, result, shards)
@@ -228,14 +229,18 @@ class EncodeRun:
         """Copy the tokenizer's file beside the shards; how the manifest names it."""
         from tokenizer_lab.formats.sniff import PLAIN, file_of
 
-        target = self.out / "tokenizer"
-        shutil.rmtree(target, ignore_errors=True)
-        path = ""
+        target, scratch, path = self.out / "tokenizer", self.out / "work" / "tokenizer", ""
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
         if self.tokenizer.format not in PLAIN:
-            source = file_of(Path(self.file.path))
-            target.mkdir(parents=True)
-            shutil.copyfile(source, target / source.name)
+            source = file_of(Path(self.file.path))  # perhaps the very copy that lies at the target
+            for each in (source, source.with_name(f"{source.name}.json")):  # pattern and specials of rank files
+                if each.is_file():
+                    shutil.copyfile(each, scratch / each.name)
             path = f"tokenizer/{source.name}"
+        shutil.rmtree(target, ignore_errors=True)
+        if path:
+            scratch.rename(target)
         vocabulary = self.tokenizer.vocabulary
         return {
             "name": self.tokenizer.name,

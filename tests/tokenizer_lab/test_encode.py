@@ -1,9 +1,11 @@
 """encode: the same bytes however it is run, every record accounted for, nothing half-published."""
 
+import base64
 import hashlib
 import json
 import platform
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +246,30 @@ def test_ids_of_one_rank_lie_by_their_bytes_and_one_id_twice_is_refused():
     id[0] = 1
     with pytest.raises(InputError, match="is there twice"):
         shuffle._order(np.array([5, 5, 9], np.uint64), id)
+
+
+def test_the_kept_tokenizer_file_makes_the_same_shards_again_in_its_own_folder(corpus, tmp_path):
+    given = tmp_path / "given"
+    given.mkdir()
+    lines = [f"{base64.b64encode(bytes([b])).decode()} {b}\n" for b in range(256)]
+    (given / "plain.tiktoken").write_text("".join(lines))
+    out, domains = tmp_path / "out", open_corpus([f"x={corpus}"])
+    first = encode_corpus(domains, given / "plain.tiktoken", out, SMALL, pattern="gpt2", specials=["<|endoftext|>"])
+    assert first.eos_id == 256
+    before = digests(out)
+    shutil.rmtree(given)
+    assert first.tokenizer().fingerprint == first.manifest["tokenizer"]["fingerprint"]
+    (out / "export/numpy").mkdir(parents=True)
+    kept, changed = out / "tokenizer/plain.tiktoken", EncodeOptions(seed=1)
+    encode_corpus(domains, kept, out, changed, pattern="gpt2", specials=["<|endoftext|>"])
+    assert not (out / "export").exists()
+    encode_corpus(domains, kept, out, SMALL, pattern="gpt2", specials=["<|endoftext|>"])
+    assert digests(out) == before
+
+
+def test_the_text_of_a_special_token_is_text(tmp_path):
+    (tmp_path / "t.tiktoken").write_text("".join(f"{base64.b64encode(bytes([b])).decode()} {b}\n" for b in range(256)))
+    path = jsonl(tmp_path / "in.jsonl", ["a<|endoftext|>b"])
+    words, file = {"pattern": "gpt2", "specials": ["<|endoftext|>"]}, tmp_path / "t.tiktoken"
+    tokens = encode_corpus(open_corpus([f"x={path}"]), file, tmp_path / "out", **words)
+    assert bytes(tokens.shards[0].ids.tolist()) == b"a<|endoftext|>b"
