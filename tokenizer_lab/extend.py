@@ -78,8 +78,8 @@ def extend(
 ) -> Extended:
     """Extend the tokenizer at ``base_path`` with text of ``domains``; write it and extend.json into ``out``.
 
-    old_domains: text of the languages it is good at already; only measured, never learned from. Both sides are
-    measured on split ``valid`` where it holds a document, else on all. pattern, specials: as for open_tokenizer.
+    old_domains: text of the languages it is good at already; only measured, never learned from. Text learned from is
+    measured on its split ``valid``, where that holds a document. pattern, specials: as for open_tokenizer.
     Raises InputError for a kind that can't be extended and for text that holds nothing to learn, RecipeError where
     vocab_size is not above the base's.
     """
@@ -96,7 +96,11 @@ def extend(
     new, files = _learned(base, _file(Path(base_path)), drawn.texts, out, options, progress)
     made = Extended(files, base, open_tokenizer(files[0]), options, new, drawn.taken_bytes)
     say("measure")
-    made.effects = {"new": _effects(made, domains), "old": _effects(made, old_domains)}
+    budget, seed = options.budget_bytes, options.seed
+    made.effects = {
+        "new": [measure(base, made.tokenizer, domain, True, budget, seed) for domain in domains],
+        "old": [measure(base, made.tokenizer, domain, False, budget, seed) for domain in old_domains],
+    }
     report = out / "extend.json"
     report.write_text(json.dumps(made.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     made.files.append(report)
@@ -124,14 +128,6 @@ def _learned(
         f"{base.name} is a {base.algorithm} tokenizer of format {base.format}; what can be extended: SentencePiece "
         "models (BPE, Unigram), tiktoken ranks, and a tokenizer.json of byte-level BPE"
     )
-
-
-def _effects(made: Extended, domains: Sequence[Domain]) -> list[Effect]:
-    rows = []
-    for domain in domains:
-        effect = measure(made.base, made.tokenizer, domain, "valid")
-        rows.append(effect if effect.documents else measure(made.base, made.tokenizer, domain, None))
-    return rows
 
 
 def _file(path: Path) -> Path:

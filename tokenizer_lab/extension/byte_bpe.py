@@ -4,8 +4,9 @@ The text is segmented with the base tokenizer, and the same pattern keeps the pi
 characters, or the beginning of one that can only become a character of the target scripts; new ids lie behind all old
 ones, special tokens included.
 
-A rank file holds neither pattern nor special tokens, and readers put specials behind the ranks; so an extended rank
-file alone would move them. Beside it a tokenizer.json is written, which holds all of it and is the one to use.
+A rank file holds neither pattern nor special tokens, and special tokens lie between the old ranks and the new. So
+``tokenizer.tiktoken.json`` is written beside it, with the pattern and the id of each special token (ids that the base
+leaves free are named ``<|unused_ID|>``), and a tokenizer.json for other tools.
 
 Legend: V old ids, K new tokens.
 """
@@ -138,7 +139,10 @@ def without(new: NewTokens, lost: list[bytes]) -> NewTokens:
 
 
 def write(base: Tokenizer, file: Path, pattern: str, new: NewTokens, out: Path) -> list[Path]:
-    """tokenizer.json in ``out``, and tokenizer.tiktoken behind it where the base is a rank file."""
+    """tokenizer.json in ``out``; where the base is a rank file tokenizer.tiktoken comes first, and what belongs to it.
+
+    The first of the files is the one to open.
+    """
     made = [out / "tokenizer.json"]
     content = _from_ranks(base, pattern) if base.format == "tiktoken" else json.loads(file.read_text("utf-8"))
     _append(content, base.vocab_size, new)
@@ -146,9 +150,18 @@ def write(base: Tokenizer, file: Path, pattern: str, new: NewTokens, out: Path) 
     if base.format == "tiktoken":
         ranks = file.read_bytes().rstrip(b"\n") + b"\n"
         lines = [b"%s %d\n" % (base64.b64encode(t), base.vocab_size + k) for k, t in enumerate(new.tokens)]
-        made.append(out / "tokenizer.tiktoken")
-        made[1].write_bytes(ranks + b"".join(lines))
+        made = [out / "tokenizer.tiktoken", out / "tokenizer.tiktoken.json", *made]
+        made[0].write_bytes(ranks + b"".join(lines))
+        beside = {"pattern": pattern, "specials": _every_special(base)}
+        made[1].write_text(json.dumps(beside, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return made
+
+
+def _every_special(base: Tokenizer) -> dict[str, int]:
+    """Special tokens by id, and a name for each id that no token has."""
+    free = np.flatnonzero(base.vocabulary.kinds == Kind.UNUSED).tolist()
+    names = base.vocabulary.specials | {f"<|unused_{id}|>": id for id in free}
+    return dict(sorted(names.items(), key=lambda item: item[1]))
 
 
 def _append(content: dict[str, Any], first: int, new: NewTokens) -> None:

@@ -10,16 +10,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenizer_lab.corpus import Domain
+from jacorpus.errors import InputError
+from tokenizer_lab.corpus import Domain, draw
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers
+
+CHUNK_ROWS = 128
 
 
 @dataclass
 class Effect:
     """Sums over one domain. tokens before and after; documents whose ids changed; tokens of the base that are gone
-    (no token of the same id ends at the same byte afterwards)."""
+    (no token of the same id ends at the same byte afterwards). held_out: nothing was learned from these documents."""
 
     domain: str
+    held_out: bool = True
     documents: int = 0
     bytes: int = 0
     chars: int = 0
@@ -61,15 +65,25 @@ def gone(base: pa.LargeListArray, extended: pa.LargeListArray, lengths: np.ndarr
     return len(np.union1d(ends[0][0][lost], ends[1][0][added])), int(lost.sum())
 
 
-def measure(base: Tokenizer, extended: Tokenizer, domain: Domain, split: str | None) -> Effect:
-    """Both tokenizers over a domain's documents of a split (None: all of them)."""
-    effect = Effect(domain.name)
+def measure(
+    base: Tokenizer, extended: Tokenizer, domain: Domain, learned_from: bool, budget_bytes: int, seed: int
+) -> Effect:
+    """Both tokenizers over documents of a domain, drawn by hash up to a budget.
+
+    learned_from: take split ``valid``; where the domain is so small that it holds none, all of it, and say so.
+    """
+    try:
+        drawn = draw([domain], budget_bytes, seed, split="valid" if learned_from else None)
+        effect = Effect(domain.name)
+    except InputError:
+        drawn = draw([domain], budget_bytes, seed, split=None)
+        effect = Effect(domain.name, held_out=False)
     # Tokens of no bytes (unknown, control) count as one, so that no two tokens of a document end at one place.
     lengths = extended.vocabulary.lengths.copy()
     lengths[: base.vocab_size] = base.vocabulary.lengths
     lengths = np.maximum(lengths, 1)
-    for batch in domain.documents(split):
-        texts = batch["text"]
+    for start in range(0, len(drawn.texts), CHUNK_ROWS):
+        texts = drawn.texts.slice(start, CHUNK_ROWS)
         before, after = base.encode(texts), extended.encode(texts)
         documents, tokens = gone(before, after, lengths)
         effect.documents += len(texts)

@@ -141,11 +141,15 @@ def test_rank_file_keeps_its_lines(tmp_path: Path) -> None:
     file.write_bytes(lines)
     new = NewTokens(["あ".encode()[:2], "あ".encode()], 2, merges=[(b"\xe3", b"\x81"), (b"\xe3\x81", b"\x82")])
     files = byte_bpe.write(_Ranks(ranks, {"<|e|>": 300}), file, "gpt2", new, tmp_path)  # type: ignore[arg-type]
-    text = files[1].read_bytes()
+    text = files[0].read_bytes()
     assert text.startswith(lines)
     assert [int(line.split()[1]) for line in text[len(lines) :].splitlines()] == [301, 302]
-    library = tokenizers.Tokenizer.from_file(str(files[0]))
+    library = tokenizers.Tokenizer.from_file(str(files[2]))
     assert library.encode("ab<|e|>あ", add_special_tokens=False).ids == [256, 300, 302]
+    opened = open_tokenizer(files[0])
+    assert opened.vocabulary.specials["<|e|>"] == 300
+    column = pa.array(["ab<|e|>あ"], pa.large_string())
+    assert opened.encode(column, special_text="ids").to_pylist() == [[256, 300, 302]]
 
 
 def test_unreachable_tokens_take_what_is_made_of_them_along() -> None:
