@@ -213,12 +213,10 @@ def _shrunk(
 
 
 def strings(pieces: Pieces, codes: np.ndarray, characters: np.ndarray) -> list[str]:
-    """P - 1 strings, entry 0 left out; characters that the text lacks are told by their code."""
-    place = places(pieces)
-    text = np.concatenate([[0], characters])[codes]
-    found = []
-    for id in range(1, len(pieces)):
-        start = int(place[id])
-        points = text[start : start + int(pieces.length[id])] if start >= 0 else characters[[int(pieces.last[id]) - 1]]
-        found.append("".join(map(chr, points.tolist())))
-    return found
+    """P - 1 strings, entry 0 left out, read where they stand in the text; a character is told by its code."""
+    names = ["", *map(chr, characters.tolist())]
+    spans = zip(places(pieces)[1:].tolist(), pieces.length[1:].tolist(), pieces.last[1:].tolist(), strict=True)
+    return [
+        names[last] if length == 1 else "".join(names[code] for code in codes[start : start + length].tolist())
+        for start, length, last in spans
+    ]
