@@ -25,7 +25,7 @@ from jacorpus.shards import publish, storage_errors
 from jacorpus.store import Store, write_json
 from jacorpus.tasks import Engine, Task, pending
 from tokenizer_lab.corpus import Domain
-from tokenizer_lab.encode_task import SPLITS, EncodeTask, TokenizerFile
+from tokenizer_lab.encode_task import OPENED, SPLITS, EncodeTask, TokenizerFile
 from tokenizer_lab.reading import Part, parts_of
 from tokenizer_lab.shuffle import TOKEN_BYTES, merge_tasks, rank_ranges
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
@@ -76,6 +76,7 @@ class EncodeRun:
         _check_names(self.domains)
         self.tokenizer = open_tokenizer(tokenizer, pattern, specials)
         self.file = TokenizerFile(str(tokenizer), pattern, tuple(specials), self.tokenizer.fingerprint)
+        OPENED[self.file] = self.tokenizer
         self.eos_id = eos_of(self.tokenizer, options.eos)
         self.store = Store(out / "work")
         self.phases: list[dict[str, Any]] = []

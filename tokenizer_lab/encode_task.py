@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,15 @@ class TokenizerFile:
 
     def open(self) -> Tokenizer:
         """The tokenizer, read once per process. Raises InputError when the file changed since the run began."""
-        tokenizer = _opened(self.path, self.pattern, self.specials, self.fingerprint)
-        if tokenizer.fingerprint != self.fingerprint:
+        if self not in OPENED:
+            OPENED[self] = open_tokenizer(self.path, self.pattern, self.specials)
+        if OPENED[self].fingerprint != self.fingerprint:
             raise InputError(f"{self.path} changed while it was in use; run the same command again")
-        return tokenizer
+        return OPENED[self]
 
 
-@cache
-def _opened(path: str, pattern: str | None, specials: tuple[str, ...], _fingerprint: str) -> Tokenizer:
-    return open_tokenizer(path, pattern, specials)
+OPENED: dict[TokenizerFile, Tokenizer] = {}
+"""Tokenizers of this process."""
 
 
 @dataclass(frozen=True)
