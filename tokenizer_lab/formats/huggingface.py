@@ -16,8 +16,10 @@ import pyarrow.compute as pc
 
 from jacorpus.errors import InputError
 from tokenizer_lab.decoding import placed
-from tokenizer_lab.formats.huggingface_library import ALGORITHMS, Library
+from tokenizer_lab.formats.huggingface_bpe import byte_bpe_chain
+from tokenizer_lab.formats.huggingface_library import ALGORITHMS, Library, is_byte_level, read_vocabulary
 from tokenizer_lab.formats.huggingface_unigram import unigram_chain
+from tokenizer_lab.kernels.bpe import BytePairs
 from tokenizer_lab.kernels.unigram_huggingface import MARK, UnigramTable, unigram_huggingface
 from tokenizer_lab.tokenizer import Encoding, SpecialText, Tokenizer, token_lists
 
@@ -117,11 +119,21 @@ def _chain(content: dict[str, Any]) -> Sizes | str:
     if content["model"]["type"] == "Unigram":
         table = unigram_chain(content)
         return table if isinstance(table, str) else partial(_by_unigram, table=table)
-    return f"model {content['model']['type']} has no kernel of ours"
+    if content["model"]["type"] == "BPE" and is_byte_level(content):
+        pairs = byte_bpe_chain(content)
+        lengths = read_vocabulary(content).lengths
+        return pairs if isinstance(pairs, str) else partial(_by_byte_pairs, pairs=pairs, lengths=lengths)
+    kind = "BPE over characters" if content["model"]["type"] == "BPE" else content["model"]["type"]
+    return f"for {kind} of this form there is no kernel of ours"
 
 
 def _by_unigram(texts: pa.Array, table: UnigramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return unigram_huggingface(texts, table)
+
+
+def _by_byte_pairs(texts: pa.Array, pairs: BytePairs, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    offsets, ids = pairs.encode(texts)
+    return offsets, ids, lengths[ids]
 
 
 def read_content(path: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tests.strategies import japanese_text
 from tests.tokenizer_lab.formats import json_files
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.formats.huggingface import Fast
+from tokenizer_lab.kernels.patterns import PATTERNS
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 from tokenizer_lab.verify import verify
 
@@ -137,6 +138,101 @@ def test_added_tokens_go_to_the_library(unigrams: dict[str, Fast], tmp_path: Pat
     assert tokenizer.by_library == 2
 
 
+def split_by(pattern: str, **settings: Any) -> Any:
+    """``Split`` with a pattern, then ``ByteLevel``."""
+    from tokenizers import Regex, pre_tokenizers
+
+    cut = pre_tokenizers.Split(Regex(pattern), **{"behavior": "isolated", **settings})
+    return pre_tokenizers.Sequence([cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+
+def whole_looked_up(content: Content) -> None:
+    """Every second merge is taken away; some tokens are then only found whole."""
+    content["model"]["ignore_merges"] = True
+    content["model"]["merges"] = content["model"]["merges"][::2]
+    made = {left + right for left, right in content["model"]["merges"]}
+    parts = {part for merge in content["model"]["merges"] for part in merge}
+    content["model"]["merges"] = [m for m in content["model"]["merges"] if all(len(p) == 1 or p in made for p in m)]
+    assert parts
+
+
+def shuffled_ids(content: Content) -> None:
+    """Ids in another order than the merges."""
+    size = len(content["model"]["vocab"])
+    content["model"]["vocab"] = {piece: size - 1 - id for piece, id in content["model"]["vocab"].items()}
+    content["added_tokens"][0]["id"] = size - 1 - content["added_tokens"][0]["id"]
+
+
+BYTE_BPE: dict[str, tuple[Any, Callable[[Content], None] | None]] = {
+    "gpt2": (None, None),
+    "shuffled ids": (None, shuffled_ids),
+    "whole pre-tokens": (None, whole_looked_up),
+    "llama3": (lambda: split_by(PATTERNS["llama3"]), None),
+    "llama3, single digits": (lambda: split_by(PATTERNS["llama3-single"]), None),
+    "o200k, removed and inverted": (lambda: split_by(PATTERNS["o200k"], behavior="removed", invert=True), None),
+    "cl100k as tiktoken writes it": (lambda: split_by(PATTERNS["cl100k"]), None),
+    "cl100k without the plus": (lambda: split_by(PATTERNS["cl100k"].replace("{1,3}+", "{1,3}")), None),
+    "ja": (lambda: split_by(PATTERNS["ja"]), None),
+    "lines": (lambda: split_by(PATTERNS["none"]), None),
+}
+
+
+@pytest.fixture(scope="module")
+def byte_bpes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Fast]:
+    folder = tmp_path_factory.mktemp("byte_bpe")
+    made = {}
+    for name, (cutter, change) in BYTE_BPE.items():
+        content = json.loads(json_files.byte_bpe(folder / "trained.json", cutter() if cutter else None).read_text())
+        if change:
+            change(content)
+        made[name] = fast(folder / f"{name}.json", content)
+    return made
+
+
+odd = st.text(st.sampled_from("it'S ſ'RE 12345٣Ⅳ\n\r\t\u3000\x1c\x85a日のーがＡé𠮟"), max_size=40)
+
+
+@pytest.mark.parametrize("name", list(BYTE_BPE))
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(st.one_of(texts.map(lambda found: (found or [""])[0]), odd), max_size=5))
+def test_byte_bpe(byte_bpes: dict[str, Fast], name: str, texts: list[str | None]) -> None:
+    assert_equal(byte_bpes[name], pa.array(texts, pa.large_string()))
+
+
+def test_digits_are_read_as_oniguruma_does(byte_bpes: dict[str, Fast]) -> None:
+    array = pa.array(["12345678", "a<|endoftext|>b", "<|endoftext|>"], pa.large_string())
+    for tokenizer in byte_bpes.values():
+        assert_equal(tokenizer, array)
+    cut = [
+        byte_bpes[f"cl100k {name}"].pre_token_ends(b"1234567") for name in ("as tiktoken writes it", "without the plus")
+    ]
+    assert cut == [{7}, {3, 6, 7}]
+
+
+@pytest.mark.parametrize("file", ["ja/docs", "en/docs"])
+def test_byte_bpe_on_real_text(byte_bpes: dict[str, Fast], real_data: Path, file: str) -> None:
+    array = lines(real_data / f"{file}.jsonl.zst", 4)
+    for tokenizer in byte_bpes.values():
+        assert_equal(tokenizer, array)
+
+
+def test_byte_bpe_that_the_kernel_can_not_do(tmp_path: Path) -> None:
+    from tokenizers import pre_tokenizers
+
+    cases = {
+        "ByteLevel puts a space before the text": {"pre_tokenizer": pre_tokenizers.ByteLevel(add_prefix_space=True)},
+        "its pattern is none of the named ones": {"pre_tokenizer": split_by(r"\w+|\W+")},
+        "not cut into pre-tokens": {"pre_tokenizer": pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)},
+        "the model has the setting dropout": {"dropout": 0.1},
+    }
+    for why, change in cases.items():
+        assert why in open_tokenizer(json_files.byte_bpe(tmp_path / "a.json", **change)).why_slow
+    content = json.loads(json_files.byte_bpe(tmp_path / "a.json").read_text("utf-8"))
+    content["normalizer"] = {"type": "NFC"}
+    (tmp_path / "b.json").write_text(json.dumps(content), "utf-8")
+    assert "normalizer NFC" in open_tokenizer(tmp_path / "b.json").why_slow
+
+
 def charsmap(content: Content) -> None:
     content["normalizer"] = {"type": "NFKC"}
 
@@ -210,8 +306,8 @@ def test_real_file(real_data: Path, file: str) -> None:
 @pytest.mark.slow
 def test_real_file_on_all_lines(real_data: Path) -> None:
     tokenizer = open_tokenizer(real_data / "tokenizers" / V21)
-    folders = [str(real_data / language / "*.jsonl.zst") for language in ("ja", "en", "ko", "zh")]
-    outcome = verify(tokenizer, open_corpus([f"x={','.join(folders)}"]))
+    folders = [f"{language}={real_data / language}/*.jsonl.zst" for language in ("ja", "en", "ko", "zh")]
+    outcome = verify(tokenizer, open_corpus(folders))
     assert outcome.compared
     assert outcome.lines_differ == 0
     assert np.sum([checked.lines for checked in outcome.domains.values()]) > 500_000
