@@ -47,10 +47,9 @@ def pair_table(lefts, rights, ranks, slots):
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def rank_of(left, right, table):
-    """Rank of a pair, NO_RANK where it does not merge."""
+def rank_of(left, right, table, mask):
+    """Rank of a pair, NO_RANK where it does not merge. mask: places of the table less one, uint64."""
     key = (np.uint64(left) << _21) | np.uint64(right)
-    mask = np.uint64(len(table) - 1)
     slot = ((key * _MIX) >> _20) & mask
     while True:
         word = table[slot]
@@ -62,13 +61,13 @@ def rank_of(left, right, table):
 
 
 @njit(cache=True, nogil=True)
-def merge_short(symbols, ranks, n, table, results, least):
+def merge_short(symbols, ranks, n, table, mask, results, least):
     """Merge symbols[:n] in place until ``least`` are left or no pair merges; returns how many are left.
 
     symbols, ranks: int64, room for n; ranks is work space.
     """
     for i in range(n - 1):
-        ranks[i] = rank_of(symbols[i], symbols[i + 1], table)
+        ranks[i] = rank_of(symbols[i], symbols[i + 1], table, mask)
     while n > least:
         best, at = np.int64(NO_RANK), -1
         for i in range(n - 1):
@@ -82,9 +81,9 @@ def merge_short(symbols, ranks, n, table, results, least):
             symbols[i] = symbols[i + 1]
             ranks[i] = ranks[i + 1]
         if at > 0:
-            ranks[at - 1] = rank_of(symbols[at - 1], symbols[at], table)
+            ranks[at - 1] = rank_of(symbols[at - 1], symbols[at], table, mask)
         if at < n - 1:
-            ranks[at] = rank_of(symbols[at], symbols[at + 1], table)
+            ranks[at] = rank_of(symbols[at], symbols[at + 1], table, mask)
     return n
 
 
@@ -118,7 +117,7 @@ def _pop(heap, used):
 
 
 @njit(cache=True, nogil=True)
-def merge_long(symbols, n, table, results):
+def merge_long(symbols, n, table, mask, results):
     """``merge_short`` for any n. An entry of the heap is rank * 2**32 + place; it is out of date where the pair at
     its place has another rank by now."""
     before, behind = np.empty(n, np.int64), np.empty(n, np.int64)
@@ -126,7 +125,7 @@ def merge_long(symbols, n, table, results):
     for i in range(n):
         before[i], behind[i] = i - 1, i + 1
         if i + 1 < n:
-            rank = rank_of(symbols[i], symbols[i + 1], table)
+            rank = rank_of(symbols[i], symbols[i + 1], table, mask)
             if rank < NO_RANK:
                 used = _push(heap, used, (rank << 32) | i)
     while used:
@@ -134,18 +133,18 @@ def merge_long(symbols, n, table, results):
         used = _pop(heap, used)
         at, rank = entry & 0xFFFFFFFF, entry >> 32
         right = behind[at]
-        if symbols[at] < 0 or right >= n or rank_of(symbols[at], symbols[right], table) != rank:
+        if symbols[at] < 0 or right >= n or rank_of(symbols[at], symbols[right], table, mask) != rank:
             continue
         symbols[at], symbols[right] = results[rank], -1
         right = behind[at] = behind[right]
         if right < n:
             before[right] = at
-            rank = rank_of(symbols[at], symbols[right], table)
+            rank = rank_of(symbols[at], symbols[right], table, mask)
             if rank < NO_RANK:
                 used = _push(heap, used, (rank << 32) | at)
         left = before[at]
         if left >= 0:
-            rank = rank_of(symbols[left], symbols[at], table)
+            rank = rank_of(symbols[left], symbols[at], table, mask)
             if rank < NO_RANK:
                 used = _push(heap, used, (rank << 32) | left)
     left = 0

@@ -109,15 +109,15 @@ def _parts(arena, starts, table, results):
     """int64 [2, K]: the two symbols that the bytes of each symbol end up as before the last merge makes it, or -1."""
     parts = np.full((2, len(starts) - 1), -1, np.int64)
     longest = np.max(starts[1:] - starts[:-1])
-    symbols, ranks = np.empty(longest, np.int64), np.empty(longest, np.int64)
+    symbols, ranks, mask = np.empty(longest, np.int64), np.empty(longest, np.int64), np.uint64(len(table) - 1)
     for k in range(len(starts) - 1):
         n = starts[k + 1] - starts[k]
         for i in range(n):
             symbols[i] = arena[starts[k] + i]
         if n == 1:
             parts[0, k] = parts[1, k] = k
-        elif merge_short(symbols, ranks, n, table, results, 2) == 2:
-            rank = rank_of(symbols[0], symbols[1], table)
+        elif merge_short(symbols, ranks, n, table, mask, results, 2) == 2:
+            rank = rank_of(symbols[0], symbols[1], table, mask)
             if rank < NO_RANK and results[rank] == k:
                 parts[0, k], parts[1, k] = symbols[0], symbols[1]
     return parts

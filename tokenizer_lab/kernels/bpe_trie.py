@@ -25,10 +25,9 @@ class Trie(NamedTuple):
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _child(node, byte, edges):
+def _child(node, byte, edges, mask):
     """The node behind an edge, -1 where there is none."""
     key = (np.uint64(node) << _8) | np.uint64(byte)
-    mask = np.uint64(len(edges) - 1)
     slot = ((key * _MIX) >> _24) & mask
     while True:
         word = edges[slot]
@@ -49,7 +48,7 @@ def _grow(arena, starts, chosen, slots):
             continue
         node = np.int64(0)
         for i in range(starts[k], starts[k + 1]):
-            child = _child(node, arena[i], edges)
+            child = _child(node, arena[i], edges, mask)
             if child < 0:
                 key, child = (np.uint64(node) << _8) | np.uint64(arena[i]), np.int64(nodes)
                 slot = ((key * _MIX) >> _24) & mask
@@ -74,11 +73,11 @@ def trie(arena: np.ndarray, starts: np.ndarray, chosen: np.ndarray) -> Trie:
 
 
 @njit(cache=True, nogil=True)
-def longest(data, at, stop, edges, tokens):
+def longest(data, at, stop, edges, mask, tokens):
     """The longest token at byte ``at`` that ends at or before ``stop``; -1 where none begins here."""
     node, found = np.int64(0), np.int64(-1)
     while at < stop:
-        node = _child(node, data[at], edges)
+        node = _child(node, data[at], edges, mask)
         if node < 0:
             break
         if tokens[node] >= 0:
@@ -88,11 +87,11 @@ def longest(data, at, stop, edges, tokens):
 
 
 @njit(cache=True, nogil=True)
-def whole(data, at, stop, edges, tokens):
+def whole(data, at, stop, edges, mask, tokens):
     """The token that is exactly data[at:stop], or -1."""
     node = np.int64(0)
     while at < stop:
-        node = _child(node, data[at], edges)
+        node = _child(node, data[at], edges, mask)
         if node < 0:
             return node
         at += 1
@@ -102,12 +101,12 @@ def whole(data, at, stop, edges, tokens):
 @njit(cache=True, nogil=True)
 def shorter_prefixes(arena, starts, chosen, edges, tokens):
     """int64 [K]: the longest token that is a proper prefix of each chosen token, or -1."""
-    shorter = np.full(len(starts) - 1, -1, np.int64)
+    shorter, mask = np.full(len(starts) - 1, -1, np.int64), np.uint64(len(edges) - 1)
     for k in range(len(shorter)):
         node = np.int64(0)
         if chosen[k]:
             for i in range(starts[k], starts[k + 1] - 1):
-                node = _child(node, arena[i], edges)
+                node = _child(node, arena[i], edges, mask)
                 if tokens[node] >= 0:
                     shorter[k] = tokens[node]
     return shorter

@@ -14,6 +14,7 @@ from numba import njit
 from jacorpus.kernels.buffers import text_buffers
 from tokenizer_lab.kernels.character_classes import python_stand_ins
 from tokenizer_lab.kernels.patterns import PATTERNS, compiled, pattern_name
+from tokenizer_lab.kernels.pointers import pointer
 from tokenizer_lab.kernels.scanner import character_bits, piece_end, scanner_of
 
 __all__ = ["PATTERNS", "split", "split_naive"]
@@ -40,11 +41,12 @@ def split_naive(texts: pa.Array, pattern: str) -> tuple[np.ndarray, np.ndarray]:
 @njit(cache=True, nogil=True)
 def _ends(offsets, data, bits, family, most):
     first, found = np.zeros(len(offsets), np.int64), 0
+    text, points = pointer(data), pointer(bits)
     ends = np.empty(1024 + (offsets[-1] - offsets[0]) // 4, np.int64)
     for d in range(len(offsets) - 1):
         at, stop = offsets[d], offsets[d + 1]
         while at < stop:
-            at = piece_end(data, at, stop, bits, family, most)
+            at = piece_end(text, at, stop, points, family, most)
             if found == len(ends):
                 ends = np.concatenate((ends, np.empty(len(ends), np.int64)))
             ends[found] = at
