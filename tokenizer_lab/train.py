@@ -31,6 +31,7 @@ from tokenizer_lab.drawn_text import HELD_OUT_BYTES, drawn_text
 from tokenizer_lab.forms import compare_forms, open_forms
 from tokenizer_lab.tokenizer import Kind, Tokenizer, list_buffers
 from tokenizer_lab.training.settings import Training
+from tokenizer_lab.unigram_differences import unigram_differences
 from tokenizer_lab.unigram_model import UnigramModel
 
 Progress = Callable[[str, int, int], None]
@@ -60,6 +61,7 @@ def train(
     """
     tell = progress or (lambda *_: None)
     _check(training)
+    domains = sorted(domains, key=lambda domain: domain.name)
     there = [name for name in WRITTEN if (out / name).exists()]
     if there and not force:
         raise InputError(f"{out} holds {there[0]} already; --force trains anew, or choose another --out")
@@ -80,12 +82,13 @@ def train(
             files, missing = _save(model, folder)
             forms = open_forms(files)
             tell("compare the forms", 0, 0)
-            texts = held.texts if held else drawn.texts
-            differences = compare_forms(forms, _first(texts, _COMPARED_BYTES))
+            texts = _first(held.texts if held else drawn.texts, _COMPARED_BYTES)
+            differences = compare_forms(forms, texts)
             result = {
                 **_described(model, training, forms, files),
                 "not_written": missing,
                 "differences": [difference.as_json() for difference in differences],
+                "reasons": _reasons(model, forms, texts),
                 "corpus": _corpus(drawn, lost),
                 "held_out": compression(next(iter(forms.values())), held) if held else None,
                 "versions": {"jacorpus": _jacorpus_version(), **{name: version(name) for name in _LIBRARIES}},
@@ -181,6 +184,13 @@ def _publish(folder: Path, out: Path) -> None:
                 os.replace(folder / name, out / name)
             else:
                 (out / name).unlink(missing_ok=True)
+
+
+def _reasons(model: UnigramModel | BpeModel, forms: dict[str, Tokenizer], texts: pa.Array) -> list[dict[str, Any]]:
+    """Every difference of a Unigram model's forms by its reason: tie, drift of floats, unexplained."""
+    if not isinstance(model, UnigramModel):
+        return []
+    return [report.as_json() for report in unigram_differences(forms, texts)]
 
 
 def _first(texts: pa.Array, size: int) -> pa.Array:

@@ -158,7 +158,7 @@ def _no_room(number: int, training: Training, left: int) -> str:
 def too_small(made: int, left: int, training: Training) -> str:
     """What to say when ``made`` of ``left`` wanted merges were found."""
     most = training.vocab_size - left + made
-    pad = " and multiple to pad the table with unused ids" if training.multiple == 1 else ""
+    pad = " (multiple pads the table with unused ids)" if training.multiple == 1 else ""
     return (
         f"the text is too small for vocab_size {training.vocab_size:,}: pairs that occur twice end after {made:,} "
         f"merges, which makes {most:,} ids; set vocab_size to at most {most:,}{pad}, or give more text"
