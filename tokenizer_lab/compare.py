@@ -36,7 +36,7 @@ class Options:
     """budget_bytes: drawn of each corpus. aligned_bytes: of the texts of each pair of corpora. seed: of the draw."""
 
     budget_bytes: int = 4_000_000
-    aligned_bytes: int = 1_000_000
+    aligned_bytes: int = 500_000
     seed: int = 0
 
 
@@ -113,7 +113,7 @@ def open_all(paths: Sequence[str], pattern: str | None, engine: str) -> tuple[di
         try:
             found[path] = _open(path, pattern, engine)
         except InputError as error:
-            refused.append(Refused(path, str(error)))
+            refused.append(Refused(path, str(error).removeprefix(f"{path} ")))
     if not found:
         listed = "\n".join(each.why for each in refused)
         raise InputError(f"none of the files could be opened as a tokenizer:\n{listed}")

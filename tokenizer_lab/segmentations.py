@@ -83,7 +83,7 @@ def _segments(passage: str, tokenizer: Tokenizer) -> tuple[Segment, ...]:
             segments.append(Segment(shown(data[at:start]), "no token stands for this", True))
         piece = tokenizer.vocabulary.pieces[id].decode("utf-8", "backslashreplace")
         text = shown(data[start:end]) if end > start else "▁"
-        strange = end == start or kinds[id] in (Kind.UNKNOWN, Kind.BYTE) or text.startswith("⟨")
+        strange = end == start or kinds[id] in (Kind.UNKNOWN, Kind.BYTE) or "⟨" in text
         segments.append(Segment(text, f"id {id}, `{piece}`, bytes {start} to {end}", strange))
         at = max(at, end)
     if at < len(data):
@@ -94,13 +94,10 @@ def _segments(passage: str, tokenizer: Tokenizer) -> tuple[Segment, ...]:
 def shown(data: bytes) -> str:
     """Bytes as a reader can see them.
 
-    >>> shown("日本".encode()), shown("日".encode()[:1]), shown(b"\\n"), shown(b"  ")
-    ('日本', '⟨E6⟩', '⏎', '␣␣')
+    >>> shown("日本".encode()), shown(" 日".encode()[:2]), shown(b"\\n"), shown(b"  ")
+    ('日本', ' ⟨E6⟩', '⏎', '␣␣')
     """
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return "".join(f"⟨{byte:02X}⟩" for byte in data)
+    text = data.decode("utf-8", "surrogateescape")
     if text.strip(" ") == "":
         return "␣" * len(text)
-    return "".join(_SHOWN.get(c, c) for c in text)
+    return "".join(f"⟨{ord(c) & 0xFF:02X}⟩" if "\udc80" <= c <= "\udcff" else _SHOWN.get(c, c) for c in text)

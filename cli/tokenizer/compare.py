@@ -54,7 +54,7 @@ def compare(
         raise RecipeError("name the text to compare on: --corpus [NAME=]PATH, once for each domain")
     opened, refused = comparison.open_all(tokenizers, pattern, engine)
     for each in refused:
-        console.notes.print(f"left out: {each.why}")
+        console.notes.print(f"left out: {each.path} {each.why}")
     domains, golds = open_corpus(corpus, column), read_gold(gold or [])
     options = comparison.Options(int(budget * 1e6), seed=seed)
     with console.Meter("compare", quiet=quiet) as meter:

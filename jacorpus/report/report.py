@@ -327,7 +327,8 @@ def show(value: Cell, unit: Unit = "text") -> str:
     if value is None:
         return ""
     if isinstance(value, Interval):
-        return f"{show(value.value, unit)} [{_bound(value.low, unit)}, {_bound(value.high, unit)}]"
+        bounds = f" [{_bound(value.low, unit)}, {_bound(value.high, unit)}]" if value.low < value.high else ""
+        return (_bound(value.value, unit) if unit == "number" else show(value.value, unit)) + bounds
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str) or unit == "text":
@@ -344,7 +345,8 @@ def show(value: Cell, unit: Unit = "text") -> str:
 
 
 def _bound(value: float, unit: Unit) -> str:
-    return show(value, unit).removesuffix(" %")
+    """Without the unit; a number with as many places as its neighbors."""
+    return f"{value:.3f}" if unit == "number" and abs(value) < 100 else show(value, unit).removesuffix(" %")
 
 
 def _show_share(value: float) -> str:

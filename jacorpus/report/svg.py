@@ -327,7 +327,7 @@ def _scatter(block: Scatter) -> str:
     for tick in sorted(log_ticks(low, high) if block.log_x else ticks(low, high)):
         if not block.log_x or str(tick)[0] == "1" or high / low < 50:
             body += _tick(x_of(tick), bottom, tick, right)
-    taken: list[tuple[float, float, float]] = []
+    taken = [(x_of(p.x) - 6, x_of(p.x) + 6, y_of(p.y) + 4) for p in block.points]
     for point in sorted(block.points, key=lambda p: (-p.y, p.label)):
         x, y = x_of(point.x), y_of(point.y)
         tip = f"{point.label}: {show(point.x, 'number')}, {show(point.y, 'number')}"

@@ -17,11 +17,17 @@ from jacorpus.report.report import (
     Fact,
     Facts,
     Histogram,
+    Interval,
     Line,
     Paragraph,
     Piece,
+    Point,
     Report,
+    Scatter,
     Section,
+    Segment,
+    Segmentations,
+    Segmented,
     Series,
     Step,
     Table,
@@ -50,6 +56,9 @@ TREE = Report(
                     (("documents", Waterfall("fall", "count", (Step("read", 10, "plain", True), Step("short", 4)))),)
                 ),
                 Histogram("chars", (0.0, 1.0, 2.0), (3, 4), (Threshold(1.0, "min", "keep ≥ 1"),), failing=3, unknown=2),
+                Scatter("points", "ids", "characters", (Point("甲", 100.0, 1.0), Point("乙", 1e5, 2.0)), log_x=True),
+                Segmentations("cut", (Segmented("t", (Segment("日本"), Segment("⟨E8⟩", "id 1", True))),)),
+                Table("", (Column("n"), Column("v", "share")), (("with", Interval(0.5, 0.25, 0.75)),)),
                 Curve("curve", "s", "p", (Line("l", ((0.0, 0.1), (1.0, 0.9))),), ((0.7, "threshold"),)),
                 Excerpts(
                     "web", (Excerpt("url", (("id", "00"),), (Piece("前"), Piece("印", "hit"), Piece("", "gap"))),), 5
@@ -78,6 +87,9 @@ TREE = Report(
         (20000.0, "number", "20,000"),
         (12345.67, "number", "12,345.7"),
         ("already text", "count", "already text"),
+        (-0.0345, "share", "−3.5 %"),
+        (Interval(1.25, 1.2, 1.3), "number", "1.250 [1.200, 1.300]"),
+        (Interval(1.0, 1.0, 1.0), "share", "100 %"),
     ],
 )
 def test_numbers_are_shown_as_people_write_them(value, unit, text):
@@ -94,6 +106,9 @@ def test_json_holds_raw_numbers_and_kinds():
         "bars",
         "views",
         "histogram",
+        "scatter",
+        "segmentations",
+        "table",
         "curve",
         "excerpts",
     ]
@@ -106,7 +121,9 @@ def test_html_escapes_text_and_asks_for_nothing():
     assert "<h1>題 &lt;b&gt;</h1>" in html
     assert "A &lt; B" in html
     assert "<mark>印</mark>" in html
-    assert html.count("<svg") == 5
+    assert html.count("<svg") == 6
+    assert '<span class="t1 strange" title="id 1">⟨E8⟩</span>' in html
+    assert "50.0 %<small>[25.0, 75.0]</small>" in html
     for request in ("http://", "https://", "src=", "@import", "url("):
         assert request not in html
 
@@ -117,6 +134,9 @@ def test_markdown_has_every_block():
     assert "| short | -4 |" in text
     assert "| keep ≥ 1 | 7 | 3 | 2 |" in text
     assert "前**印**…" in text
+    assert "| 乙 | 100,000 | 2 |" in text
+    assert "| t | 2 | 日本¦⟨E8⟩ |" in text
+    assert "| with | 50.0 % [25.0, 75.0] |" in text
 
 
 def test_rendering_is_the_same_twice():
