@@ -171,5 +171,7 @@ def _print_forms(result: dict[str, Any], out: Path) -> None:
             say(f"  {number:,} looked into: {cause}")
         if compared.get(name, {}).get("rule"):
             say(f"  first: {compared[name]['rule']}: {compared[name]['text']!r}")
+    for report in result["reasons"]:
+        say(report["sentence"])
     for name, reason in result["not_written"].items():
         console.notes.print(f"not written for {name}: {reason}")
