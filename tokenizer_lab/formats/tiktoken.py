@@ -23,6 +23,10 @@ import pyarrow as pa
 from jacorpus.errors import InputError
 from tokenizer_lab.decoding import byte_table, joined
 from tokenizer_lab.formats.known_ranks import KNOWN, Known
+from tokenizer_lab.formats.special_text import encode_specials
+from tokenizer_lab.kernels.bpe import BytePairs
+from tokenizer_lab.kernels.bpe_tables import MOST_IDS, from_ranks
+from tokenizer_lab.kernels.bpe_trie import MOST_NODES
 from tokenizer_lab.kernels.character_classes import UNICODE
 from tokenizer_lab.kernels.patterns import PATTERNS, compiled, pattern_name
 from tokenizer_lab.tokenizer import Encoding, Kind, SpecialText, Tokenizer, Vocabulary, place_lists, token_lists
@@ -57,7 +61,11 @@ def open_ranks(path: str | Path, pattern: str | None = None, specials: Sequence[
     elif beside:
         _check_whole(ranks, known.specials, path)
     compiled(known.pattern)
-    return Library(ranks, known, hashlib.sha256(content).digest())
+    name = pattern_name(known.pattern)
+    if name is None or max(ranks.values()) >= MOST_IDS or sum(map(len, ranks)) >= MOST_NODES:
+        return Library(ranks, known, hashlib.sha256(content).digest())
+    known = Known(known.name, name, known.specials)
+    return Fast(ranks, known, hashlib.sha256(content).digest())
 
 
 def read_ranks(content: bytes, path: Path) -> dict[bytes, int]:
@@ -172,13 +180,35 @@ class Ranks(Tokenizer):
         return Encoding(tokens, place_lists(offsets, places[:-1] - first), place_lists(offsets, places[1:] - first))
 
 
+class Fast(Ranks):
+    """Our kernels, for the named patterns."""
+
+    @cached_property
+    def _pairs(self) -> BytePairs:
+        return BytePairs(from_ranks({token: rank for token, rank in self._ranks.items() if token}), self._known.pattern)
+
+    def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
+        if special_text == "ids":
+            return token_lists(*encode_specials(texts, self._known.specials, self._pairs.encode))
+        return token_lists(*self._pairs.encode(texts))
+
+    def reference(self) -> "Library":
+        return Library(self._ranks, self._known, self._digest)
+
+    @property
+    def reference_name(self) -> str:
+        return f"tiktoken {version('tiktoken')}"
+
+
 class Library(Ranks):
     """tiktoken itself, by ``encode_ordinary_batch`` with one thread."""
 
     def __init__(self, ranks: dict[bytes, int], known: Known, digest: bytes) -> None:
         super().__init__(ranks, known, digest)
         self.engine = f"tiktoken {version('tiktoken')}"
-        self.why_slow = "the pattern is a regular expression of your own; the fast path has the named ones"
+        self.why_slow = "the vocabulary is too large for the fast path"
+        if pattern_name(known.pattern) is None:
+            self.why_slow = "the pattern is a regular expression of your own; the fast path has the named ones"
 
     @cached_property
     def _encoding(self) -> Any:

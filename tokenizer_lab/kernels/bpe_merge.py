@@ -10,6 +10,8 @@ their hash; EMPTY where there is none.
 Legend: n bytes, M merges.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numba import njit
 
@@ -25,7 +27,7 @@ def merge_naive(symbols: list[int], ranks: dict[tuple[int, int], int], results: 
     """Merge until no pair of neighbors is in ``ranks``; merge m makes the symbol ``results[m]``."""
     symbols = list(symbols)
     while True:
-        found = [(ranks[pair], i) for i, pair in enumerate(zip(symbols, symbols[1:], strict=False)) if pair in ranks]
+        found = [(ranks[pair], i) for i, pair in enumerate(pairwise(symbols)) if pair in ranks]
         if not found:
             return symbols
         rank, i = min(found)

@@ -21,6 +21,7 @@ from tokenizer_lab.kernels.bpe_trie import Trie, shorter_prefixes, trie
 
 BYTES = 256
 MOST_IDS = 1 << 20
+"""Ids have 20 bits where short parts are remembered."""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -124,8 +125,8 @@ def _parts(arena, starts, table, results):
 
 
 def _table(lefts: np.ndarray, rights: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    columns = [np.ascontiguousarray(column, np.int64) for column in (lefts, rights, ranks)]
-    return pair_table(*columns, 1 << (2 * len(lefts) + 1).bit_length())
+    a, b, c = (np.ascontiguousarray(column, np.int64) for column in (lefts, rights, ranks))
+    return pair_table(a, b, c, 1 << (2 * len(lefts) + 1).bit_length())
 
 
 def _checked(tokens: Sequence[bytes], merges: int) -> None:

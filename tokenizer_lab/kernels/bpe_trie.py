@@ -18,7 +18,7 @@ _1, _8, _24, _32, _LOW = np.array([1, 8, 24, 32, 0xFFFFFFFF], np.uint64)
 
 
 class Trie(NamedTuple):
-    """edges: uint64 [a power of two over 2 E]. tokens: int64 [E + 1], number of the token that ends at a node, or -1."""
+    """edges: uint64 [a power of two over 2 E]. tokens: int64 [E + 1], the token that ends at a node, or -1."""
 
     edges: np.ndarray
     tokens: np.ndarray
