@@ -1,5 +1,6 @@
 """``explain`` must name the one rule in which two tokenizers were built to differ, and not another."""
 
+import base64
 import copy
 import json
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from tests.tokenizer_lab.formats import json_files
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.explain import CAUSES, PROBES, explain, summarize, traits_that_differ, why
+from tokenizer_lab.kernels.patterns import PATTERNS
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 
 Content = dict[str, Any]
@@ -295,3 +297,38 @@ def test_byte_against_char() -> None:
     assert found.place.start == 1
     assert explain(open_tokenizer("byte"), open_tokenizer("char"), "abc") is None
     assert pa.array(PROBES).null_count == 0
+
+
+def ranks_of(tokenizer: Tokenizer, path: Path) -> Path:
+    """The tokens of a byte-level tokenizer as a tiktoken rank file."""
+    tokens = [t for t, k in zip(tokenizer.vocabulary.token_bytes, tokenizer.vocabulary.kinds, strict=True) if k == 1]
+    path.write_bytes(b"".join(b"%s %d\n" % (base64.b64encode(t), rank) for rank, t in enumerate(tokens)))
+    return path
+
+
+def test_regex_dialect(tmp_path: Path, made: dict[str, Content]) -> None:
+    def cl100k(content: Content) -> None:
+        split = {"type": "Split", "pattern": {"Regex": PATTERNS["cl100k"]}, "behavior": "Isolated", "invert": False}
+        plain = {**content["pre_tokenizer"], "use_regex": False}
+        content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [split, plain]}
+
+    one = opened(tmp_path, "a", changed(made["byte_bpe"], cl100k))
+    two = open_tokenizer(ranks_of(one, tmp_path / "b.tiktoken"), pattern="cl100k")
+    found = explain(one, two, "it costs 1234567 yen")
+    assert found is not None
+    assert found.cause.name == "regex dialect"
+    assert "Oniguruma and fancy-regex" in found.cause.rule
+    assert "pre-tokens of b: `123` `456`" in found.cause.evidence
+    assert explain(one, two, "it costs 123 yen") is None
+
+
+def test_another_version_of_the_character_classes(tmp_path: Path, made: dict[str, Content]) -> None:
+    one = opened(tmp_path, "a", made["byte_bpe"])
+    two = open_tokenizer(ranks_of(one, tmp_path / "b.tiktoken"), pattern="gpt2")
+    three = open_tokenizer(tmp_path / "b.tiktoken", pattern="猫|[^猫]+")  # stands for an engine to which 猫 is new
+    three.traits = {**two.traits, "unicode": "3.2"}
+    three.pre_token_ends = lambda text: {6, 9, 18}  # type: ignore[attr-defined]
+    found = explain(two, three, "ねこ猫である")
+    assert found is not None
+    assert found.cause.name == "unicode version"
+    assert "of Unicode 16.0 and 3.2" in found.cause.rule

@@ -72,7 +72,10 @@ def _named(place: Place, across: str, evidence: list[str]) -> Cause:
 
 
 def _pieces(place: Place, ends: set[int]) -> str:
-    cuts = sorted({place.start, place.end} | {end for end in ends if place.start < end < place.end})
+    """The pre-tokens that the place lies in, whole."""
+    first = max((end for end in ends if end <= place.start), default=0)
+    last = min((end for end in ends if end >= place.end), default=len(place.text))
+    cuts = sorted({first, last} | {end for end in ends if first < end < last})
     return quoted(place.text[x:y] for x, y in pairwise(cuts))
 
 
