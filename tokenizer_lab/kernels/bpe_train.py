@@ -30,6 +30,7 @@ BARRIER = -2
 """Between words, and in place of what takes part in no merge."""
 
 _HOLE = -1
+_1 = np.uint64(1)
 _EMPTY = -1
 _STEP = 4
 """A round ends at 1/16 of the count that it began with."""
@@ -169,9 +170,10 @@ def _pop(heap, size):
 @njit(cache=True, nogil=True)
 def _add(sums, touched, number, symbol, weight):
     """Add to the row (weight, places) of a neighbor; returns how many neighbors have one."""
+    symbol = np.uint64(symbol)
     if sums[symbol, 1] == 0:
         touched[number] = symbol
-        number += 1
+        number += _1
     sums[symbol, 0] += weight
     sums[symbol, 1] += 1
     return number
@@ -199,27 +201,29 @@ def _replace(text, table, near, pair, new):
     left_sums, right_sums, left_touched, right_touched = near  # views made in a loop cost more than the loop
     slot = _slot(keys, pair)
     a, b = pair >> LEFT, pair & RIGHT
-    first, size = rows[slot, 1], rows[slot, 2]
-    wide_a, wide_b = np.int64(width[a]), np.int64(width[b])
-    kept, lefts, rights, run = 0, 0, 0, 0
-    for t in range(first, first + size):
-        i = np.int64(lists[t])
+    first, size = np.uint64(rows[slot, 1]), rows[slot, 2]
+    wide_a, wide_b = np.uint64(width[a]), np.uint64(width[b])
+    kept, lefts, rights, run = np.uint64(0), np.uint64(0), np.uint64(0), 0
+    end, weight = np.uint64(ends[0]), weights[0]
+    for t in range(first, first + np.uint64(size)):
+        i = np.uint64(lists[t])
         j = i + wide_a
         if sequence[i] != a or sequence[j] != b:
             continue
-        if i >= ends[run]:
-            run = run_of(ends, run, i)
+        if i >= end:
+            run = run_of(ends, run, lists[t])
+            end, weight = np.uint64(ends[run]), weights[run]
         sequence[i] = new
         if wide_b > 1:
             sequence[j] = _HOLE
-        sequence[j + wide_b - 1] = new
+        sequence[j + wide_b - _1] = new
         lists[first + kept] = i
-        kept += 1
-        before, after = sequence[i - 1], sequence[j + wide_b]
+        kept += _1
+        before, after = sequence[i - _1], sequence[j + wide_b]
         if before >= 0 and before != new:  # after a merge just made, the pair between went with that one
-            lefts = _add(left_sums, left_touched, lefts, before, weights[run])
+            lefts = _add(left_sums, left_touched, lefts, before, weight)
         if after >= 0:
-            rights = _add(right_sums, right_touched, rights, after, weights[run])
+            rights = _add(right_sums, right_touched, rights, after, weight)
     _take_off(table, left_sums, left_touched, lefts, a, False)
     _take_off(table, right_sums, right_touched, rights, b, True)
     rows[slot, 0] = 0
@@ -260,28 +264,34 @@ def _list_new(text, table, near, state, new, first, kept):
     sequence, ends, weights, width, lengths = text
     lists = table[3]
     left_sums, right_sums, left_touched, right_touched = near  # views made in a loop cost more than the loop
-    wide, room = np.int64(width[new]), state[_MOST] - lengths[new]
-    lefts, rights, run = 0, 0, 0
+    wide, room = np.uint64(width[new]), state[_MOST] - lengths[new]
+    lefts, rights, run = np.uint64(0), np.uint64(0), 0
+    end, weight = np.uint64(ends[0]), weights[0]
     for t in range(first, first + kept):
-        i = np.int64(lists[t])
-        if i >= ends[run]:
-            run = run_of(ends, run, i)
-        before, after = sequence[i - 1], sequence[i + wide]
-        if before >= 0 and lengths[before] <= room:
-            lefts = _add(left_sums, left_touched, lefts, before, weights[run])
-        if after >= 0 and after != new and lengths[after] <= room:
-            rights = _add(right_sums, right_touched, rights, after, weights[run])
+        i = np.uint64(lists[t])
+        if i >= end:
+            run = run_of(ends, run, lists[t])
+            end, weight = np.uint64(ends[run]), weights[run]
+        before, after = sequence[i - _1], sequence[i + wide]
+        if before >= 0 and lengths[np.uint64(before)] <= room:
+            lefts = _add(left_sums, left_touched, lefts, before, weight)
+        if after >= 0 and after != new and lengths[np.uint64(after)] <= room:
+            rights = _add(right_sums, right_touched, rights, after, weight)
     full = _enter(table, state, left_sums, left_touched, lefts, new, False)
     full = _enter(table, state, right_sums, right_touched, rights, new, True) or full
     for t in range(first, first + kept):
-        i = np.int64(lists[t])
-        before, after = sequence[i - 1], sequence[i + wide]
-        if before >= 0 and lengths[before] <= room and left_sums[before, 0] >= 0:
-            lists[left_sums[before, 0]] = i - width[before]
-            left_sums[before, 0] += 1
-        if after >= 0 and after != new and lengths[after] <= room and right_sums[after, 0] >= 0:
-            lists[right_sums[after, 0]] = i
-            right_sums[after, 0] += 1
+        i = np.uint64(lists[t])
+        before, after = sequence[i - _1], sequence[i + wide]
+        if before >= 0:
+            symbol = np.uint64(before)
+            if lengths[symbol] <= room and left_sums[symbol, 0] >= 0:
+                lists[np.uint64(left_sums[symbol, 0])] = i - np.uint64(width[symbol])
+                left_sums[symbol, 0] += 1
+        if after >= 0 and after != new:
+            symbol = np.uint64(after)
+            if lengths[symbol] <= room and right_sums[symbol, 0] >= 0:
+                lists[np.uint64(right_sums[symbol, 0])] = i
+                right_sums[symbol, 0] += 1
     for t in range(lefts):
         left_sums[left_touched[t], 0] = 0
     for t in range(rights):
