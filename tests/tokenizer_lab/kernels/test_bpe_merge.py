@@ -26,8 +26,8 @@ def test_equals_definition(merges, text):
     table = pair_table(columns[:, 0].copy(), columns[:, 1].copy(), np.arange(len(merges)), 64)
     results = columns[:, 2].copy()
     symbols = np.array(text, np.int64)
-    left = merge_short(symbols, np.zeros(len(text), np.int64), len(text), table, results, 1)
+    left = merge_short(symbols, np.zeros(len(text), np.int64), len(text), table, np.uint64(63), results, 1)
     assert symbols[:left].tolist() == expected
     symbols = np.array(text, np.int64)
-    left = merge_long(symbols, len(text), table, results)
+    left = merge_long(symbols, len(text), table, np.uint64(63), results)
     assert symbols[:left].tolist() == expected
