@@ -17,14 +17,17 @@ import pyarrow.compute as pc
 from jacorpus.errors import InputError
 from tokenizer_lab.decoding import placed
 from tokenizer_lab.formats.huggingface_bpe import byte_bpe_chain
-from tokenizer_lab.formats.huggingface_library import ALGORITHMS, Library, is_byte_level, read_vocabulary
+from tokenizer_lab.formats.huggingface_library import ALGORITHMS, Library, is_byte_level
 from tokenizer_lab.formats.huggingface_unigram import unigram_chain
 from tokenizer_lab.kernels.bpe import BytePairs
 from tokenizer_lab.kernels.unigram_huggingface import MARK, UnigramTable, unigram_huggingface
-from tokenizer_lab.tokenizer import Encoding, SpecialText, Tokenizer, token_lists
+from tokenizer_lab.tokenizer import Encoding, SpecialText, Tokenizer, Vocabulary, token_lists
 
 WANTED = "expected a Hugging Face tokenizer.json, an object with the keys model and added_tokens"
 
+
+AT_ONCE = 64
+"""Strings of added tokens in one regular expression."""
 
 Sizes = Callable[[pa.Array], tuple[np.ndarray, np.ndarray, np.ndarray]]
 """Texts -> (offsets int64 [N+1], ids uint32 [T], bytes of each token int64 [T])."""
@@ -66,9 +69,10 @@ class Fast(Tokenizer):
 
     def _held(self, texts: pa.Array, special_text: SpecialText) -> pa.Array:
         """int64: rows of the texts that hold a string of an added token."""
-        held = None
-        for string in self._strings[special_text]:
-            one = pc.match_substring(texts, string)
+        held, strings = None, self._strings[special_text]
+        for first in range(0, len(strings), AT_ONCE):
+            pattern = "|".join(map(_literal, strings[first : first + AT_ONCE]))
+            one = pc.match_substring_regex(texts, pattern)
             held = one if held is None else pc.or_(held, one)
         rows = pa.array([], pa.int64()) if held is None else pc.indices_nonzero(held.fill_null(False)).cast(pa.int64())
         self.by_library += len(rows)
@@ -94,6 +98,11 @@ class Fast(Tokenizer):
         return self._library.engine
 
 
+def _literal(string: str) -> str:
+    """The string as a regular expression of RE2."""
+    return "".join(f"\\{c}" if c in r"\.+*?()|[]{}^$" else c for c in string)
+
+
 def _replaced(lists: pa.LargeListArray, rows: pa.Array, others: pa.LargeListArray) -> pa.LargeListArray:
     """The lists with ``others`` in place of those rows."""
     order = np.arange(len(lists))
@@ -106,12 +115,18 @@ def open_json(path: str | Path) -> Tokenizer:
     that lie beside it, saying which file is wanted."""
     path = Path(path)
     content = read_content(path)
-    chain = _chain(content)
-    library = Library(path, content, chain if isinstance(chain, str) else "")
-    return library if isinstance(chain, str) else Fast(library, content, chain)
+    try:
+        library = Library(path, content)  # first: it finds what is wrong with a file
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path} has parts of another form ({error!r}); {WANTED}") from error
+    chain = _chain(content, library.vocabulary)
+    if isinstance(chain, str):
+        library.why_slow = chain
+        return library
+    return Fast(library, content, chain)
 
 
-def _chain(content: dict[str, Any]) -> Sizes | str:
+def _chain(content: dict[str, Any], vocabulary: Vocabulary) -> Sizes | str:
     """The kernel that encodes such a file, or why none does."""
     added = [token["content"] for token in content.get("added_tokens") or [] if token["normalized"]]
     if content.get("normalizer") and any(" " in string or MARK in string for string in added):
@@ -121,8 +136,7 @@ def _chain(content: dict[str, Any]) -> Sizes | str:
         return table if isinstance(table, str) else partial(_by_unigram, table=table)
     if content["model"]["type"] == "BPE" and is_byte_level(content):
         pairs = byte_bpe_chain(content)
-        lengths = read_vocabulary(content).lengths
-        return pairs if isinstance(pairs, str) else partial(_by_byte_pairs, pairs=pairs, lengths=lengths)
+        return pairs if isinstance(pairs, str) else partial(_by_byte_pairs, pairs=pairs, lengths=vocabulary.lengths)
     kind = "BPE over characters" if content["model"]["type"] == "BPE" else content["model"]["type"]
     return f"for {kind} of this form there is no kernel of ours"
 

@@ -138,6 +138,19 @@ def test_added_tokens_go_to_the_library(unigrams: dict[str, Fast], tmp_path: Pat
     assert tokenizer.by_library == 2
 
 
+def test_many_added_tokens_of_odd_strings(tmp_path: Path) -> None:
+    content = json.loads(json_files.byte_bpe(tmp_path / "a.json").read_text("utf-8"))
+    strings = [f"<|{n}|>" for n in range(100)] + ["a.b", "(", "[x]", "\\n", "^", "猫", "x{2}", "\n\n\n"]
+    for id, string in enumerate(strings, len(content["model"]["vocab"])):
+        content["added_tokens"].append({"id": id, "content": string, **FLAGS})
+    tokenizer = fast(tmp_path / "b.json", content)
+    array = pa.array([f"か{string}き" for string in strings] + ["axb", "\n", "xx", "<|x|>", "n"], pa.large_string())
+    assert_equal(tokenizer, array)
+    tokenizer.by_library = 0
+    tokenizer.encode(array)
+    assert tokenizer.by_library == len(strings)
+
+
 def split_by(pattern: str, **settings: Any) -> Any:
     """``Split`` with a pattern, then ``ByteLevel``."""
     from tokenizers import Regex, pre_tokenizers
