@@ -140,7 +140,7 @@ BESIDE = {
     '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}, "pre_tokenizer": {"type": "ByteLevel", '
     '"add_prefix_space": false, "trim_offsets": true}}': "can't be read by tokenizers",
     '{"model": {"type": "Unigram", "unk_id": 0, "vocab": [["a"]]}}': "has parts of another form",
-    '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": [{"id": 1}]}': "has parts of another form",
+    '{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}, "added_tokens": [{"id": 1}]}': "has parts of another",
     '{"model": {"type": "Unigram", "unk_id": 5, "vocab": [["a", 0.0]]}}': "can't be read by tokenizers",
     '{"model": {"type": "Unigram", "unk_id": 0, "vocab": [["a", "x"]]}}': "can't be read by tokenizers",
 }
