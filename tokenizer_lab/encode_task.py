@@ -49,7 +49,7 @@ class EncodeTask:
     def run(self, folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Write the runs; returns counts by split, runs by split, and what could not be read."""
         tokenizer, tally = self.tokenizer.open(), Tally()
-        runs = _Runs(folder)
+        runs = _Runs(folder, tokenizer.vocab_size)
         for batch in self.part.documents(tally, progress):
             tokens = tokenizer.encode(batch.texts)
             for split, held in zip(SPLITS, (~batch.valid, batch.valid), strict=True):
@@ -65,8 +65,8 @@ class EncodeTask:
 class _Runs:
     """The runs of one task, both splits."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, vocab_size: int) -> None:
+        self.folder, self.vocab_size = folder, vocab_size
         self.parts: dict[str, dict[str, int]] = {}
         self.names: dict[str, list[str]] = {split: [] for split in SPLITS}
         self.counts = {split: {"documents": 0, "empty": 0, "tokens": 0, "text_bytes": 0} for split in SPLITS}
@@ -88,7 +88,7 @@ class _Runs:
         for split, waiting in self.waiting.items():
             if waiting.documents:
                 name = f"{split}-{len(self.names[split]):05d}.arrow"
-                write_run(self.folder / name, waiting.in_order())
+                write_run(self.folder / name, waiting, self.vocab_size)
                 self.names[split].append(name)
                 self.parts[name] = {"bytes": (self.folder / name).stat().st_size}
         self.waiting = {split: Unsorted() for split in SPLITS}

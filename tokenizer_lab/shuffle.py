@@ -30,16 +30,15 @@ from tokenizer_lab.tokens import write_tokens
 RANKS = 1 << 64
 """Ranks are below it."""
 
-RUN = pa.schema(
-    [
-        pa.field("rank", pa.uint64(), nullable=False),
-        pa.field("id", ID, nullable=False),
-        pa.field("weight", pa.int8(), nullable=False),
-        pa.field("text_bytes", pa.int64(), nullable=False),
-        pa.field("tokens", pa.large_list(pa.uint32()), nullable=False),
-    ]
-)
-"""Rows of a run, sorted by (rank, id)."""
+RUN_FIELDS = [
+    pa.field("rank", pa.uint64(), nullable=False),
+    pa.field("id", ID, nullable=False),
+    pa.field("weight", pa.int8(), nullable=False),
+    pa.field("text_bytes", pa.int64(), nullable=False),
+]
+"""Columns of a run, sorted by (rank, id), before ``tokens``: lists of uint16 where all ids fit, else of uint32."""
+
+NARROW_TO = 1 << 16
 
 MERGE_TASKS = 128
 """Tasks of one domain's split at most."""
@@ -77,7 +76,7 @@ def id_bytes(ids: pa.Array) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Piece:
-    """Documents of one origin. values: uint32 [T]; document i has values[starts[i] : starts[i] + lengths[i]]."""
+    """Documents of one origin. values: uint32 or uint16 [T]; document i has [starts[i], starts[i] + lengths[i]) of it."""
 
     rank: np.ndarray
     id: np.ndarray
@@ -102,8 +101,8 @@ class Unsorted:
         self.tokens += int(piece.lengths.sum())
         self.documents += len(piece.rank)
 
-    def in_order(self) -> dict[str, pa.Array]:
-        """The columns of RUN, sorted by (rank, id). Raises InputError when two documents have one id."""
+    def in_order(self, kind: type = np.uint32) -> dict[str, pa.Array]:
+        """The columns of a run, sorted by (rank, id), ids as ``kind``. Raises InputError for an id that comes twice."""
         rank, id = self._joined("rank", np.uint64), self._joined("id", np.uint8, _ID_BYTES)
         order = _order(rank, id)
         lengths = self._joined("lengths", np.int64)
@@ -111,7 +110,8 @@ class Unsorted:
         np.cumsum(lengths[order], out=offsets[1:])
         targets = np.empty(len(order), np.int64)
         targets[order] = offsets[:-1]
-        values, first = np.empty(self.tokens, np.uint32), 0
+        values: np.ndarray = np.empty(self.tokens, kind)
+        first = 0
         for piece in self.pieces:
             last = first + len(piece.rank)
             gather(piece.values, piece.starts, piece.lengths, targets[first:last], values)
@@ -160,10 +160,12 @@ def encoded(
     return Piece(ranks(id, seed), id, weight[rows], sizes[rows], offsets[:-1][rows], np.diff(offsets)[rows], values)
 
 
-def write_run(path: Path, columns: dict[str, pa.Array]) -> None:
-    """Write the columns of ``Unsorted.in_order`` as one run."""
-    batch = pa.RecordBatch.from_arrays([columns[name] for name in RUN.names], schema=RUN)
-    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, RUN) as writer:
+def write_run(path: Path, found: Unsorted, vocab_size: int) -> None:
+    """Write documents as one run."""
+    columns = found.in_order(np.uint16 if vocab_size <= NARROW_TO else np.uint32)
+    schema = pa.schema([*RUN_FIELDS, pa.field("tokens", columns["tokens"].type, nullable=False)])
+    batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
+    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, schema) as writer:
         writer.write_batch(batch)
 
 

@@ -273,3 +273,23 @@ def test_the_text_of_a_special_token_is_text(tmp_path):
     words, file = {"pattern": "gpt2", "specials": ["<|endoftext|>"]}, tmp_path / "t.tiktoken"
     tokens = encode_corpus(open_corpus([f"x={path}"]), file, tmp_path / "out", **words)
     assert bytes(tokens.shards[0].ids.tolist()) == b"a<|endoftext|>b"
+
+
+@pytest.mark.parametrize("vocab_size", [1 << 16, (1 << 16) + 1])
+def test_a_run_holds_wide_ids_where_it_has_to(tmp_path, vocab_size):
+    ids = np.array([vocab_size - 1, 5, 6], np.uint32)
+    id = np.arange(32, dtype=np.uint8).reshape(2, 16)
+    one = np.ones(2, np.int64)
+    found = shuffle.Unsorted()
+    piece = (np.array([9, 4], np.uint64), id, one.astype(np.int8), one, np.array([0, 1]), np.array([1, 2]), ids)
+    found.add(shuffle.Piece(*piece))
+    shuffle.write_run(tmp_path / "run.arrow", found, vocab_size)
+    run = shuffle.Run(tmp_path / "run.arrow")
+    assert run.batch["tokens"].values.type == (pa.uint16() if vocab_size == 1 << 16 else pa.uint32())
+    again = shuffle.Unsorted()
+    again.add(run.between(0, shuffle.RANKS))
+    columns = again.in_order()
+    assert columns["tokens"].type == pa.large_list(pa.uint32())
+    assert columns["tokens"].to_pylist() == [[5, 6], [vocab_size - 1]]
+    assert run.between(5, 9).rank.tolist() == []
+    assert run.between(4, 5).values[run.between(4, 5).starts[0]] == 5

@@ -31,7 +31,8 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 def gather(values: np.ndarray, starts: np.ndarray, lengths: np.ndarray, targets: np.ndarray, out: np.ndarray) -> None:
     """out[targets[i] : targets[i] + lengths[i]] = values[starts[i] : starts[i] + lengths[i]] for each i.
 
-    values: uint32 [T]. starts, lengths, targets: int64 [N]. out: uint32. Raises ValueError for a run outside its array.
+    values: uint32 or uint16 [T]. starts, lengths, targets: int64 [N]. out: uint32 or uint16 (ids then have to fit).
+    Raises ValueError for a run outside its array.
     """
     if len(starts):
         bad = starts.min() < 0 or targets.min() < 0 or lengths.min() < 0

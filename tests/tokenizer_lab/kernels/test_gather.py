@@ -9,16 +9,20 @@ from tokenizer_lab.kernels.gather import gather, gather_naive
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(0, 9), max_size=20), st.randoms(use_true_random=False))
-def test_equals_the_twin(sizes, random):
-    values = np.arange(100, 100 + sum(sizes), dtype=np.uint32)
+@given(
+    st.lists(st.integers(0, 9), max_size=20),
+    st.randoms(use_true_random=False),
+    st.sampled_from([(np.uint32, np.uint32), (np.uint32, np.uint16), (np.uint16, np.uint32)]),
+)
+def test_equals_the_twin(sizes, random, kinds):
+    values = np.arange(100, 100 + sum(sizes), dtype=kinds[0])
     lengths = np.array(sizes, np.int64)
     starts = np.cumsum(lengths) - lengths
     order = list(range(len(sizes)))
     random.shuffle(order)
     targets = np.zeros(len(sizes), np.int64)
     targets[order] = np.cumsum(lengths[order]) - lengths[order]
-    ours, twin = np.zeros_like(values), np.zeros_like(values)
+    ours, twin = np.zeros(sum(sizes), kinds[1]), np.zeros(sum(sizes), kinds[1])
     gather(values, starts, lengths, targets, ours)
     gather_naive(values, starts, lengths, targets, twin)
     assert (ours == twin).all()
