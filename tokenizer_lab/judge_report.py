@@ -36,7 +36,8 @@ def _about(judged: Judged, model: str) -> str:
         f"Judge: {model}, interpolated Kneser-Ney over each tokenizer's tokens with a context of {CONTEXT_BYTES} bytes "
         f"for all, trained on {judged.train_bytes * KEPT / 1e6:.1f} MB of all corpora together; "
         f"{judged.options.seeds} seeds, each on another {KEPT:.0%} of the documents. It stands for a small neural "
-        f"model and is none. Held out: {held}. In brackets the least and the greatest of the seeds; differences are "
+        "model and is none: with little text counting favors small vocabularies, seen more often. Held "
+        f"out: {held}. In brackets the least and the greatest of the seeds; differences are "
         "formed seed by seed. Equal compute counts the FLOPs of a model of "
         f"{LAYERS} layers and {D_MODEL} channels, logits included, and gives each tokenizer the text it can afford. "
         "Lower is better; an upper bound, since one segmentation is scored."
@@ -47,14 +48,19 @@ def _table(judged: Judged, tokenizers: Mapping[str, Tokenizer], table: str) -> T
     corpora = list(judged.held)
     titles: list[Column] = [Column("tokenizer"), Column("hash"), Column("trained on", "bytes")]
     for corpus in corpora:
-        titles += [Column(corpus, "number"), Column("behind the best by")]
+        titles += [Column(corpus, "number"), Column("behind")]
     rows = []
     for name, tokenizer in tokenizers.items():
         if name not in judged.skipped:
             seen = float(np.mean(judged.bytes_seen[table, name]))
             cells = [cell for corpus in corpora for cell in _cells(judged, table, name, corpus)]
             rows.append((name, tokenizer.fingerprint[:HASH], seen, *cells))
-    return Table(f"Bits per byte, {table}", tuple(titles), tuple(rows), "none: within the noise of the seeds.")
+    return Table(
+        f"Bits per byte, {table}",
+        tuple(titles),
+        tuple(rows),
+        "Behind: how much worse than the best; none: within the noise of the seeds.",
+    )
 
 
 def _cells(judged: Judged, table: str, name: str, corpus: str) -> tuple[Cell, Cell]:

@@ -90,6 +90,7 @@ def _judged(
     from tokenizer_lab.judge import TABLES, Options, judge
     from tokenizer_lab.judge_report import judge_sections
 
+    meter.bytes = False
     meter.step("language models", len(compared.tokenizers) * seeds * len(TABLES))
     options = Options(int(budget * 1e6), seeds=seeds, seed=seed)
     return judge_sections(judge(compared.tokenizers, domains, options, progress=meter.add), compared)

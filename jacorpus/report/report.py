@@ -327,8 +327,8 @@ def show(value: Cell, unit: Unit = "text") -> str:
     if value is None:
         return ""
     if isinstance(value, Interval):
-        bounds = f" [{_bound(value.low, unit)}, {_bound(value.high, unit)}]" if value.low < value.high else ""
-        return (_bound(value.value, unit) if unit == "number" else show(value.value, unit)) + bounds
+        low, middle, high = (_bound(v, unit) for v in (value.low, value.value, value.high))
+        return (middle if unit == "number" else show(value.value, unit)) + (f" [{low}, {high}]" if low != high else "")
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str) or unit == "text":
@@ -346,7 +346,11 @@ def show(value: Cell, unit: Unit = "text") -> str:
 
 def _bound(value: float, unit: Unit) -> str:
     """Without the unit; a number with as many places as its neighbors."""
-    return f"{value:.3f}" if unit == "number" and abs(value) < 100 else show(value, unit).removesuffix(" %")
+    return (
+        f"{value:.{3 if abs(value) < 10 else 1}f}"
+        if unit == "number" and abs(value) < 1000
+        else show(value, unit).removesuffix(" %")
+    )
 
 
 def _show_share(value: float) -> str:
