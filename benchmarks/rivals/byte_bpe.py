@@ -9,13 +9,13 @@ import os
 import sys
 import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
     os.environ[name] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-import itertools
 
 import numpy as np  # noqa: E402
 from clock import documents, measured, say  # noqa: E402
@@ -58,7 +58,7 @@ def opened(who: str, ranks: str, json_file: str) -> tuple[Callable[[list[str]], 
 
 def _flat(found: tuple[bytes, bytes]) -> list[Any]:
     ids, offsets = np.frombuffer(found[0], np.uint32), np.frombuffer(found[1], np.uint64)
-    return [ids[a:b] for a, b in itertools.pairwise(offsets)]
+    return [ids[a:b] for a, b in pairwise(offsets.tolist())]
 
 
 def _lengths(found: tuple[Any, Any]) -> list[Any]:
