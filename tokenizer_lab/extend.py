@@ -23,6 +23,8 @@ from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 
 Progress = Callable[[int], None]
 Step = Callable[[str], None]
+MEASURED_BYTES = 10_000_000
+"""At most so much text of a domain is measured, drawn by hash."""
 
 
 @dataclass
@@ -96,7 +98,7 @@ def extend(
     new, files = _learned(base, _file(Path(base_path)), drawn.texts, out, options, progress)
     made = Extended(files, base, open_tokenizer(files[0]), options, new, drawn.taken_bytes)
     say("measure")
-    budget, seed = options.budget_bytes, options.seed
+    budget, seed = min(options.budget_bytes, MEASURED_BYTES), options.seed
     made.effects = {
         "new": [measure(base, made.tokenizer, domain, True, budget, seed) for domain in domains],
         "old": [measure(base, made.tokenizer, domain, False, budget, seed) for domain in old_domains],
