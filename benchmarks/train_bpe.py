@@ -144,7 +144,7 @@ def alone(who: str, source: str, out: str, kind: str) -> None:
         if who == "ours":
             from tokenizer_lab.training.bpe import train
 
-            small = replace(KINDS[kind], vocab_size=600, coverage=0.5)
+            small = replace(KINDS[kind], vocab_size=500, coverage=0.5)
             train(pa.array(list(texts_of(warm)), pa.large_string()), small)
     start, wall = time.process_time(), time.perf_counter()
     TRAINERS[who](Path(source), Path(out), kind)

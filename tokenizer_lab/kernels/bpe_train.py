@@ -25,6 +25,7 @@ import numpy as np
 from numba import njit
 
 from tokenizer_lab.kernels.bpe_pairs import LEFT, RIGHT, frequent_pairs, run_of
+from tokenizer_lab.kernels.pair_heap import pop, push
 
 BARRIER = -2
 """Between words, and in place of what takes part in no merge."""
@@ -133,41 +134,6 @@ def _insert(keys, rows, new_keys, new_rows):
 
 
 @njit(cache=True, nogil=True)
-def _push(heap, size, count, key):
-    """Put (count, key) into a heap of ``size`` rows, highest count and then smallest key on top."""
-    child = size
-    while child > 0:
-        parent = (child - 1) >> 1
-        if heap[parent, 0] > count or (heap[parent, 0] == count and heap[parent, 1] < key):
-            break
-        heap[child, 0], heap[child, 1] = heap[parent, 0], heap[parent, 1]
-        child = parent
-    heap[child, 0], heap[child, 1] = count, key
-
-
-@njit(cache=True, nogil=True)
-def _pop(heap, size):
-    """Take the top off a heap of ``size`` rows."""
-    last = size - 1
-    count, key = heap[last, 0], heap[last, 1]
-    parent = 0
-    while True:
-        child = 2 * parent + 1
-        if child >= last:
-            break
-        other = child + 1
-        if other < last and (
-            heap[other, 0] > heap[child, 0] or (heap[other, 0] == heap[child, 0] and heap[other, 1] < heap[child, 1])
-        ):
-            child = other
-        if count > heap[child, 0] or (count == heap[child, 0] and key < heap[child, 1]):
-            break
-        heap[parent, 0], heap[parent, 1] = heap[child, 0], heap[child, 1]
-        parent = child
-    heap[parent, 0], heap[parent, 1] = count, key
-
-
-@njit(cache=True, nogil=True)
 def _add(sums, touched, number, symbol, weight):
     """Add to the row (weight, places) of a neighbor; returns how many neighbors have one."""
     symbol = np.uint64(symbol)
@@ -251,7 +217,7 @@ def _enter(table, state, sums, touched, number, new, new_left):
         keys[slot] = key
         rows[slot, 0], rows[slot, 1], rows[slot, 2] = count, state[_ROOM], size
         sums[neighbor, 0] = state[_ROOM]
-        _push(heap, state[_HEAP], count, key)
+        push(heap, state[_HEAP], count, key)
         state[_USED] += 1
         state[_HEAP] += 1
         state[_ROOM] += size
@@ -314,11 +280,11 @@ def _merge(text, table, near, state, merges, wanted):
         room = 2 * min(size, new)
         if now == count and (2 * (state[_USED] + room) > len(keys) or state[_HEAP] + room > len(heap)):
             return _GROW
-        _pop(heap, state[_HEAP])
+        pop(heap, state[_HEAP])
         state[_HEAP] -= 1
         if now != count:  # it became less frequent since it was entered
             if now >= state[_BAR]:
-                _push(heap, state[_HEAP], now, pair)
+                push(heap, state[_HEAP], now, pair)
                 state[_HEAP] += 1
             continue
         a, b = pair >> LEFT, pair & RIGHT
