@@ -76,7 +76,7 @@ def id_bytes(ids: pa.Array) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Piece:
-    """Documents of one origin. values: uint32 or uint16 [T]; document i has [starts[i], starts[i] + lengths[i]) of it."""
+    """Documents of one origin. values: uint32 or uint16 [T]; document i has [starts[i], + lengths[i]) of it."""
 
     rank: np.ndarray
     id: np.ndarray
@@ -102,7 +102,10 @@ class Unsorted:
         self.documents += len(piece.rank)
 
     def in_order(self, kind: type = np.uint32) -> dict[str, pa.Array]:
-        """The columns of a run, sorted by (rank, id), ids as ``kind``. Raises InputError for an id that comes twice."""
+        """The columns of a run, sorted by (rank, id), ids as ``kind``. Raises InputError for an id that comes twice.
+
+        The ids lie in memory that the next call in this process takes for its own: write them before it.
+        """
         rank, id = self._joined("rank", np.uint64), self._joined("id", np.uint8, _ID_BYTES)
         order = _order(rank, id)
         lengths = self._joined("lengths", np.int64)
@@ -110,7 +113,7 @@ class Unsorted:
         np.cumsum(lengths[order], out=offsets[1:])
         targets = np.empty(len(order), np.int64)
         targets[order] = offsets[:-1]
-        values: np.ndarray = np.empty(self.tokens, kind)
+        values = _room(self.tokens, kind)
         first = 0
         for piece in self.pieces:
             last = first + len(piece.rank)
@@ -128,6 +131,17 @@ class Unsorted:
     def _joined(self, name: str, kind: Any, width: int = 0) -> np.ndarray:
         empty = np.zeros((0, width) if width else 0, kind)
         return np.concatenate([empty, *(getattr(piece, name) for piece in self.pieces)])
+
+
+_rooms: dict[str, np.ndarray] = {}
+
+
+def _room(count: int, kind: type) -> np.ndarray:
+    """An array in memory that is kept from call to call: fresh pages cost more than what is done in them."""
+    size = count * np.dtype(kind).itemsize
+    if len(_rooms.get("bytes", ())) < size:
+        _rooms["bytes"] = np.empty(size, np.uint8)
+    return _rooms["bytes"][:size].view(kind) if size else np.empty(0, kind)
 
 
 def _order(rank: np.ndarray, id: np.ndarray) -> np.ndarray:
