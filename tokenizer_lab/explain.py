@@ -13,13 +13,14 @@ plain text; where that shows no difference, as the original libraries read it.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenizer_lab.causes import choosing, cutting, reading
-from tokenizer_lab.causes.place import Cause, Place, first_place, numbered_alike, quoted, shown
+from tokenizer_lab.causes.place import Cause, Place, numbered_alike, places, quoted, shown
 from tokenizer_lab.corpus import Domain
 from tokenizer_lab.tokenizer import SpecialText, Tokenizer, list_buffers
 from tokenizer_lab.verify import differing
@@ -38,11 +39,15 @@ RULES: tuple[Callable[[Place], Cause | None], ...] = (
 )
 """Tried in this order: from the text that is read to the pieces that are taken."""
 
+PREFIX = "dummy prefix"
+BEHIND = 20
+"""Differences behind a dummy prefix that are looked at for one of another cause."""
+
 CAUSES = (
     "specials",
     "byte fallback",
     "unknown run",
-    "dummy prefix",
+    PREFIX,
     "white space",
     "normalizer",
     "unicode version",
@@ -73,10 +78,12 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Difference:
-    """The first difference in a text and its cause."""
+    """The first difference in a text and its cause. then: the first one of another cause behind a dummy prefix, which
+    would hide all others."""
 
     place: Place
     cause: Cause
+    then: "Difference | None" = None
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -92,6 +99,7 @@ class Difference:
             "after": after,
             "a": [token.as_json() for token in self.place.a.tokens],
             "b": [token.as_json() for token in self.place.b.tokens],
+            "then": self.then.as_json() if self.then else None,
         }
 
 
@@ -100,16 +108,30 @@ def explain(a: Tokenizer, b: Tokenizer, text: str, alike: bool | None = None) ->
 
     alike: whether ids may be compared (looked up where None).
     """
-    place = first_place(a, b, text, "text", alike) or first_place(a, b, text, "ids", alike)
-    if place is None:
-        return None
+    alike = numbered_alike(a, b) if alike is None else alike
+    for special_text in ("text", "ids"):
+        found = places(a, b, text, special_text, alike)  # type: ignore[arg-type]
+        first = next(found, None)
+        if first is None:
+            continue
+        cause = _cause(first)
+        if cause.name != PREFIX:
+            return Difference(first, cause)
+        others = ((place, _cause(place)) for place in islice(found, BEHIND))
+        then = next((Difference(*other) for other in others if other[1].name != PREFIX), None)
+        return Difference(first, cause, then)
+    return None
+
+
+def _cause(place: Place) -> Cause:
     for rule in RULES:
         cause = rule(place)
         if cause:
-            return Difference(place, cause)
+            return cause
     tried = ", ".join(rule.__name__.replace("_", " ") for rule in RULES)
-    differ = "; ".join(f"{name}: {x} / {y}" for name, (x, y) in traits_that_differ(a, b).items()) or "none"
-    return Difference(place, Cause("unexplained", f"no rule accounts for it; tried {tried}", [f"traits: {differ}"]))
+    differ = traits_that_differ(place.a.tokenizer, place.b.tokenizer)
+    traits = "; ".join(f"{name}: {x} / {y}" for name, (x, y) in differ.items()) or "none"
+    return Cause("unexplained", f"no rule accounts for it; tried {tried}", [f"traits that differ: {traits}"])
 
 
 def why(a: Tokenizer, b: Tokenizer, text: str) -> str:
@@ -132,7 +154,8 @@ def traits_that_differ(a: Tokenizer, b: Tokenizer) -> dict[str, tuple[Any, Any]]
 class Summary:
     """A corpus, by the cause of the first difference of each document.
 
-    causes: cause -> documents. first: cause -> the first difference with it. unread: documents that differ and were
+    causes: cause -> documents. then: of those that begin with a dummy prefix, the cause of the first other difference
+    -> documents. first: cause -> the first difference with it. unread: documents that differ and were
     not looked into, beyond the limit. lost: records that could not be read.
     """
 
@@ -140,6 +163,7 @@ class Summary:
     differ: int = 0
     unread: int = 0
     causes: dict[str, int] = field(default_factory=dict)
+    then: dict[str, int] = field(default_factory=dict)
     first: dict[str, Difference] = field(default_factory=dict)
     lost: dict[str, int] = field(default_factory=dict)
 
@@ -151,6 +175,7 @@ class Summary:
             "differ": self.differ,
             "not_looked_into": self.unread,
             "causes": self.causes,
+            "behind_a_dummy_prefix": self.then,
             "shares": share,
             "first": {name: difference.as_json() for name, difference in self.first.items()},
             "lost_records": self.lost,
@@ -184,11 +209,19 @@ def summarize(
                 found.causes[name] = found.causes.get(name, 0) + 1
                 if difference:
                     found.first.setdefault(name, difference)
+                if difference and difference.then:
+                    name = difference.then.cause.name
+                    found.then[name] = found.then.get(name, 0) + 1
+                    found.first.setdefault(name, difference.then)
             if progress:
                 progress(int(pc.sum(pc.binary_length(batch["text"])).as_py() or 0))
         found.lost |= {f"{domain.name}/{place}": number for place, number in domain.lost.items()}
-    found.causes = dict(sorted(found.causes.items(), key=lambda item: (-item[1], item[0])))
+    found.causes, found.then = _by_number(found.causes), _by_number(found.then)
     return found
+
+
+def _by_number(counts: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _differing(a: Tokenizer, b: Tokenizer, texts: pa.Array, alike: bool) -> list[int]:

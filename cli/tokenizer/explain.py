@@ -157,6 +157,9 @@ def _print(difference: "Difference") -> None:
     say(f": {cause.rule}")
     for line in cause.evidence:
         say(f"    {line}")
+    if difference.then:
+        say("  and, the prefix apart:")
+        _print(difference.then)
 
 
 def _print_summary(summary: "Summary") -> None:
@@ -169,6 +172,9 @@ def _print_summary(summary: "Summary") -> None:
     rows = [[name, number, f"{number / looked:.1%}"] for name, number in summary.causes.items()]
     if rows:
         console.print_table("", ["cause of the first difference", "documents", "share of those looked into"], rows)
+    if summary.then:
+        rows = [[name, number, f"{number / looked:.1%}"] for name, number in summary.then.items()]
+        console.print_table("", ["cause behind a dummy prefix", "documents", "share of those looked into"], rows)
     if summary.unread:
         say(f"{summary.unread:,} more differ and were not looked into (--limit)")
     for name, difference in summary.first.items():

@@ -102,6 +102,29 @@ def test_dummy_prefix(tmp_path: Path, made: dict[str, Content]) -> None:
     assert "a puts a space before the text even where it begins with one" in story
 
 
+def test_what_lies_behind_a_prefix(tmp_path: Path, made: dict[str, Content]) -> None:
+    def bare(content: Content) -> None:
+        content["normalizer"]["normalizers"] = [{"type": "NFKC"}, *content["normalizer"]["normalizers"][1:]]
+
+    one, two = opened(tmp_path, "a", made["llama_bpe"]), opened(tmp_path, "b", changed(made["llama_bpe"], bare))
+    found = explain(one, two, "吾輩は猫である。Ｆ")
+    assert found is not None
+    assert found.then is not None
+    assert (found.cause.name, found.then.cause.name) == ("dummy prefix", "normalizer")
+    assert found.then.place.raw.decode().endswith("Ｆ")
+    only = explain(one, two, "吾輩は猫である。")
+    assert only is not None
+    assert only.then is None
+    spaces = explain(one, two, "  ")
+    assert spaces is not None
+    assert (spaces.cause.name, spaces.place.start) == ("dummy prefix", 0)
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"text": "Ｆ"}\n{"text": "a"}\n', "utf-8")
+    summary = summarize(one, two, open_corpus([f"x={path}"]))
+    assert sum(summary.causes.values()) == 2
+    assert set(summary.first) == {*summary.causes, *summary.then}
+
+
 def test_white_space(tmp_path: Path, made: dict[str, Content]) -> None:
     def squeeze(content: Content) -> None:
         content["normalizer"] = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}

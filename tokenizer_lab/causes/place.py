@@ -3,6 +3,7 @@
 Legend: a and b are the two tokenizers; places are bytes of the raw text.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -166,28 +167,37 @@ def _searched(tokenizer: Tokenizer, text: bytes, ids: list[int]) -> tuple[list[i
     return starts, ends
 
 
-def first_place(
+def places(
     a: Tokenizer, b: Tokenizer, text: str, special_text: SpecialText = "text", alike: bool | None = None
-) -> Place | None:
-    """Where the two first part, up to the next cut they share; None where they do not.
+) -> Iterator[Place]:
+    """Where the two part, each place up to the next cut that both share; nothing where they do not.
 
-    Ids are compared where both number alike, else the bytes that tokens stand for.
+    Ids are compared where both number alike, else the bytes that tokens stand for; spaces of two files also by where
+    they end, for one side's prefix equals the other side's first space.
     """
     raw = text.encode()
     listed_a, listed_b = tokens_of(a, raw, special_text), tokens_of(b, raw, special_text)
     alike = numbered_alike(a, b) if alike is None else alike
     keys_a, keys_b = ([_key(t, alike) for t in listed] for listed in (listed_a, listed_b))
     if keys_a == keys_b:
-        return None
-    pairs = zip(keys_a, keys_b, strict=False)
-    i = next((i for i, (x, y) in enumerate(pairs) if x != y), min(len(keys_a), len(keys_b)))
-    j, k = _next_shared(listed_a, listed_b, i)
-    here = [*listed_a[i:j], *listed_b[i:k]]
-    start, end = min(t.start for t in here), max(t.end for t in here)
-    before = listed_a[i - 1].end if i else 0
-    if not raw[start:end].strip() or j == i or k == i:  # show what was dropped before it
-        start = min(start, before)
-    return Place(raw, start, end, _side(a, listed_a, i, j), _side(b, listed_b, i, k), special_text)
+        return
+    if a.fingerprint != b.fingerprint:
+        keys_a, keys_b = (
+            [(key, token.end if token.spelled.isspace() else 0) for key, token in zip(keys, listed, strict=True)]
+            for keys, listed in ((keys_a, listed_a), (keys_b, listed_b))
+        )
+    i, k = 0, 0
+    while i < len(keys_a) or k < len(keys_b):
+        if i < len(keys_a) and k < len(keys_b) and keys_a[i] == keys_b[k]:
+            i, k = i + 1, k + 1
+            continue
+        i_end, k_end = _next_shared(listed_a, listed_b, i, k)
+        here = [*listed_a[i:i_end], *listed_b[k:k_end]]
+        start, end = min(t.start for t in here), max(t.end for t in here)
+        if not raw[start:end].strip() or i == i_end or k == k_end:  # show what was dropped before it
+            start = min(start, listed_a[i - 1].end if i else 0)
+        yield Place(raw, start, end, _side(a, listed_a, i, i_end), _side(b, listed_b, k, k_end), special_text)
+        i, k = i_end, k_end
 
 
 def _key(token: Token, alike: bool) -> Any:
@@ -196,21 +206,28 @@ def _key(token: Token, alike: bool) -> Any:
     return token.id if alike else token.spelled
 
 
-def _next_shared(a: list[Token], b: list[Token], i: int) -> tuple[int, int]:
-    """(j, k): tokens i..j of one and i..k of the other end at the same byte."""
-    if i >= len(a) or i >= len(b):
+def _next_shared(a: list[Token], b: list[Token], i: int, k: int) -> tuple[int, int]:
+    """(i_end, k_end): tokens i..i_end of one and k..k_end of the other end at the same byte."""
+    if i >= len(a) or k >= len(b):
         return len(a), len(b)
-    j, k = i + 1, i + 1
-    while a[j - 1].end != b[k - 1].end:
-        if a[j - 1].end < b[k - 1].end:
-            if j == len(a):
-                return j, len(b)
-            j += 1
+    i, k = i + 1, k + 1
+    while a[i - 1].end != b[k - 1].end:
+        if a[i - 1].end < b[k - 1].end:
+            if i == len(a):
+                return i, len(b)
+            i += 1
         else:
             if k == len(b):
                 return len(a), k
             k += 1
-    return j, k
+    return _behind(a, i), _behind(b, k)
+
+
+def _behind(tokens: list[Token], i: int) -> int:
+    """Past tokens that end where the one before does: bytes of one character whose places are not told apart."""
+    while i < len(tokens) and tokens[i].end == tokens[i - 1].end:
+        i += 1
+    return i
 
 
 def _side(tokenizer: Tokenizer, tokens: list[Token], first: int, last: int) -> Side:

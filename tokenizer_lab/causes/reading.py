@@ -18,6 +18,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "NFKC": partial(unicodedata.normalize, "NFKC"),
     "NFD": partial(unicodedata.normalize, "NFD"),
     "NFKD": partial(unicodedata.normalize, "NFKD"),
+    "U+2581 as a space": lambda text: text.replace("\u2581", " "),
     "lower case": str.lower,
     "NFKC in lower case": lambda text: unicodedata.normalize("NFKC", text).lower(),
     "NFD without marks": lambda text: "".join(
@@ -133,7 +134,7 @@ def _way(raw: bytes, spelled: bytes) -> str:
     text = raw.decode("utf-8", "replace")
     for name, form in FORMS.items():
         if form(text).encode() in (spelled, spelled.removeprefix(b" ")):
-            return name if name.startswith("the") else f"the text in {name}"
+            return name if name.startswith(("the", "U")) else f"the text in {name}"
     return f"`{shown(spelled)}` (a form of its own)"
 
 

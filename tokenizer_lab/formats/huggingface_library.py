@@ -99,6 +99,7 @@ def read_vocabulary(content: dict[str, Any]) -> Vocabulary:
     to_byte = any(step["type"] == "ByteFallback" for step in parts_of(content.get("decoder")))
     to_space = _marks_spaces(content)
     alphabet = byte_alphabet()
+    inner = content["model"].get("continuing_subword_prefix") if content["model"]["type"] == "WordPiece" else None
     for id, piece in table.items():
         kinds[id] = Kind.NORMAL
         pieces[id] = decoded[id] = piece.encode("utf-8", "replace")
@@ -108,6 +109,8 @@ def read_vocabulary(content: dict[str, Any]) -> Vocabulary:
             decoded[id], kinds[id] = _BYTE[piece] if to_byte else piece.encode(), Kind.BYTE
         elif to_space:
             decoded[id] = piece.replace(SPACE_MARK, " ").encode("utf-8", "replace")
+        elif inner and piece.startswith(inner):
+            decoded[id] = piece.removeprefix(inner).encode("utf-8", "replace")
     for token in added:
         pieces[token["id"]] = decoded[token["id"]] = token["content"].encode()
         kinds[token["id"]] = Kind.CONTROL if token["special"] else Kind.USER_DEFINED

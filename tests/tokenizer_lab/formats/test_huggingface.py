@@ -323,4 +323,5 @@ def test_real_file_on_all_lines(real_data: Path) -> None:
     outcome = verify(tokenizer, open_corpus(folders))
     assert outcome.compared
     assert outcome.lines_differ == 0
+    assert sum(checked.documents_differ for checked in outcome.domains.values()) == 0
     assert np.sum([checked.lines for checked in outcome.domains.values()]) > 500_000
