@@ -104,8 +104,8 @@ def extend(
         "old": [measure(base, made.tokenizer, domain, False, budget, seed) for domain in old_domains],
     }
     report = out / "extend.json"
-    report.write_text(json.dumps(made.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     made.files.append(report)
+    report.write_text(json.dumps(made.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return made
 
 
