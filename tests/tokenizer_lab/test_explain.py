@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -14,7 +15,9 @@ from tests.tokenizer_lab.formats import json_files
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.explain import CAUSES, PROBES, explain, summarize, traits_that_differ, why
 from tokenizer_lab.kernels.patterns import PATTERNS
-from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
+from tokenizer_lab.save.unigram import save_unigram
+from tokenizer_lab.tokenizer import Kind, Tokenizer, open_tokenizer
+from tokenizer_lab.unigram_model import LOW, UnigramModel
 
 Content = dict[str, Any]
 
@@ -232,6 +235,32 @@ def test_precision(tmp_path: Path) -> None:
     assert found is not None
     assert found.cause.name == "float precision"
     assert "whole numbers of 1e-4 (a) and float64, sums in float64 (b)" in found.cause.rule
+
+
+def three_forms(folder: Path, **scores: float) -> dict[str, Tokenizer]:
+    """One Unigram model as SentencePiece, Hugging Face and PLaMo-2 have it."""
+    byte_names = [f"<0x{byte:02X}>" for byte in range(256)]
+    names = ["<unk>", "<s>", "</s>", "<pad>", "<|im_end|>", *byte_names, *scores]
+    kinds = [Kind.UNKNOWN, *[Kind.CONTROL] * 4, *[Kind.BYTE] * 256, *[Kind.NORMAL] * len(scores)]
+    ticks = [LOW] * 261 + [round(score * 10_000) for score in scores.values()]
+    model = UnigramModel(tuple(names), np.array(kinds, np.uint8), np.array(ticks, np.int64))
+    return {form: open_tokenizer(path) for form, path in save_unigram(model, folder).items()}
+
+
+def test_three_forms_of_one_model(tmp_path: Path) -> None:
+    forms = three_forms(tmp_path, a=-1.0, b=-1.0, ab=-2.0, ba=-2.0)
+    for other, name in (("plamo2", "tie"), ("huggingface", "")):
+        found = explain(forms["sentencepiece"], forms[other], "aba")
+        assert (found.cause.name if found else "") == name
+    forms = three_forms(tmp_path, x=-10.0, a=-1.0, b=-1.0, ab=-2.0001)
+    text = "x" * 4000 + "ab"  # a running score of -40,000: 32-bit sums have steps of 0.004
+    for other in ("plamo2", "huggingface"):
+        found = explain(forms["sentencepiece"], forms[other], text)
+        assert found is not None
+        assert (found.cause.name, found.place.start) == ("float precision", 4000)
+        assert "float32 sums" in found.cause.rule
+        assert explain(forms["sentencepiece"], forms[other], "xab") is None
+    assert explain(forms["huggingface"], forms["plamo2"], text) is None
 
 
 def test_merges(tmp_path: Path) -> None:
