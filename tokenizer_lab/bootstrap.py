@@ -18,6 +18,7 @@ from jacorpus.report.report import Interval
 DRAWS = 1000
 LOW, HIGH = 2.5, 97.5
 _BLOCK = 100  # draws held as 64-bit numbers at once
+_KEPT = 4_000_000  # 64-bit numbers kept for good
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Resampling:
             row += np.bincount(random.integers(self.size, size=self.size), minlength=self.size).astype(np.uint16)
         return rows
 
+    @cached_property
+    def _wide(self) -> np.ndarray | None:
+        """``times`` as float64, where that is small enough to keep."""
+        return self.times.astype(np.float64) if self.times.size <= _KEPT else None
+
     def by_unit(self, columns: np.ndarray) -> np.ndarray:
         """float64 [G, K]: sums over the documents of each unit, of float64 [N, K]."""
         sums = np.zeros((self.size, columns.shape[1]))
@@ -50,6 +56,8 @@ class Resampling:
     def sums(self, columns: np.ndarray) -> np.ndarray:
         """float64 [D, K]: each column's sum over the documents of each draw; columns: float64 [N, K]."""
         per_unit = self.by_unit(columns)
+        if self._wide is not None:
+            return self._wide @ per_unit
         found = np.zeros((DRAWS, columns.shape[1]))
         for start in range(0, DRAWS, _BLOCK):
             found[start : start + _BLOCK] = self.times[start : start + _BLOCK].astype(np.float64) @ per_unit

@@ -68,6 +68,12 @@ class Texts:
         return offsets - offsets[0], data[offsets[0] : offsets[-1]]
 
     @cached_property
+    def dark(self) -> np.ndarray:
+        """int64, ascending: places of all bytes that are no ASCII space or line feed, and the end of the corpus."""
+        data = self.data[1]
+        return np.append(np.flatnonzero((data != 0x20) & (data != 0x0A)), len(data))
+
+    @cached_property
     def resampling(self) -> Resampling:
         return Resampling(np.arange(len(self.texts)) if self.group is None else self.group)
 

@@ -46,7 +46,7 @@ def _gold_cuts(encoded: Encoded, units: Units) -> np.ndarray:
 def _cuts(encoded: Encoded, document: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """Sorted different places from the first byte of the corpus, strictly inside their documents."""
     offsets, data = encoded.source.data
-    dark = np.append(np.flatnonzero((data != 0x20) & (data != 0x0A)), len(data))
+    dark = encoded.source.dark
     places, document = np.concatenate([starts, ends]), np.concatenate([document, document])
     places = np.where(places < len(data), dark[np.searchsorted(dark, places)], places)
     return np.unique(places[(places > offsets[document]) & (places < offsets[document + 1])])

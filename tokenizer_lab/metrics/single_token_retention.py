@@ -51,14 +51,13 @@ def _hits(encoded: Encoded, units: Units) -> np.ndarray:
     """float64 [N]: gold words of each document that are exactly one token, white space before it aside."""
     offsets, data = encoded.source.data
     _, starts, ends = encoded.spans
-    first = after_space(data, starts, ends)
+    first = after_space(encoded.source.dark, starts, ends)
     base = np.repeat(offsets[:-1], np.diff(units.offsets))
     size = len(data) + 1
     gold = (base + units.starts) * size + base + units.ends
     return summed(np.isin(gold, first * size + ends), units.offsets)
 
 
-def after_space(data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """int64: each start moved behind the ASCII spaces it begins with, at most to its end."""
-    dark = np.append(np.flatnonzero((data != 0x20) & (data != 0x0A)), len(data))
+def after_space(dark: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """int64: each start moved behind the ASCII spaces it begins with, at most to its end. dark: see Texts."""
     return np.minimum(dark[np.searchsorted(dark, starts)], ends)
