@@ -7,7 +7,7 @@ Legend: V old ids, U new ids, K new ids without an old row, T terms in all, D co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +57,6 @@ class Job:
     seed: int = 0
     budget_bytes: int = 20_000_000
     neighbors: int = 16
-    notes: list[str] = field(default_factory=list)
 
     @property
     def wanted(self) -> np.ndarray:
@@ -109,7 +108,7 @@ def shared_tokens(old: Tokenizer, new: Tokenizer) -> np.ndarray:
 def subwords(tokenizer: Tokenizer, tokens: Sequence[bytes]) -> list[np.ndarray]:
     """The ids that a tokenizer writes each byte string with, without a prefix; int64 arrays, empty where none does.
 
-    A string that is no UTF-8 is covered by the longest tokens from the left.
+    A string that is no UTF-8, or that a normalizer changes, is covered by the longest tokens from the left.
     """
     texts = []
     for token in tokens:
@@ -121,15 +120,13 @@ def subwords(tokenizer: Tokenizer, tokens: Sequence[bytes]) -> list[np.ndarray]:
     offsets, ids = list_buffers(made.tokens)
     _, starts = list_buffers(made.starts)
     _, ends = list_buffers(made.ends)
-    longest: dict[bytes, int] = {}
-    if not all(texts):
-        for id in range(tokenizer.vocab_size - 1, -1, -1):
-            longest[tokenizer.vocabulary.token_bytes[id]] = id
-    found = []
-    for k, text in enumerate(texts):
+    table, found = tokenizer.vocabulary.token_bytes, []
+    longest = {token: id for id, token in reversed(list(enumerate(table)))}
+    for k, token in enumerate(tokens):
         span = slice(offsets[k], offsets[k + 1])
         inside = (starts[span] >= len(CARRIER)) & (ends[span] > starts[span])
-        found.append(ids[span][inside].astype(np.int64) if text else _covered(tokens[k], longest))
+        own = ids[span][inside].astype(np.int64)
+        found.append(own if b"".join(table[id] for id in own) == token else _covered(token, longest))
     return found
 
 

@@ -69,6 +69,17 @@ def job(folder: Path) -> Job:
     return Job(old, new, source, corpus=[*ja, *en], old_corpus=en, dictionary=pairs, neighbors=4)
 
 
+@pytest.mark.parametrize("normalizer", ["identity", "nmt_nfkc"])
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_subwords_have_no_prefix_of_the_text(tmp_path: Path, kind: str, normalizer: str) -> None:
+    (tmp_path / "m.model").write_bytes(bases.sentencepiece_model(kind, normalizer=normalizer))
+    tokenizer = open_tokenizer(tmp_path / "m.model")
+    tokens = [b" the", b"the", "日本".encode(), b"\xe6\x97", b" ", b"house", "ｶ".encode()]
+    for token, ids in zip(tokens, subwords(tokenizer, tokens), strict=True):
+        assert b"".join(tokenizer.vocabulary.token_bytes[id] for id in ids) == token
+        assert len(ids) <= len(token)
+
+
 def _model(folder: Path, rows: int = 330, dtype: type = np.float32, tied: bool = False, name: str = "model") -> Path:
     rng = np.random.default_rng(3)
     content = {
