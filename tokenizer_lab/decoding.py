@@ -48,7 +48,7 @@ def without_first_space(array: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
 
 def placed(offsets: np.ndarray, ids: np.ndarray, sizes: np.ndarray) -> Encoding:
     """Tokens that cover their texts one behind the other: offsets int64 [N+1], ids uint32 [T], bytes of each [T]."""
-    places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    places = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
     first = np.repeat(places[offsets[:-1]], np.diff(offsets))
     starts, ends = place_lists(offsets, places[:-1] - first), place_lists(offsets, places[1:] - first)
     return Encoding(token_lists(offsets, ids), starts, ends)

@@ -30,7 +30,7 @@ AT_ONCE = 64
 """Strings of added tokens in one regular expression."""
 
 Sizes = Callable[[pa.Array], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Texts -> (offsets int64 [N+1], ids uint32 [T], bytes of each token int64 [T])."""
+"""Texts -> (offsets int64 [N+1], ids uint32 [T], bytes of each token [T])."""
 
 
 class Fast(Tokenizer):

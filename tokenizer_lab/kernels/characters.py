@@ -22,7 +22,7 @@ def character_ids_naive(array: pa.Array, table: np.ndarray) -> tuple[np.ndarray,
             ids += [id] if id >= 0 else list(encoded)
             sizes += [len(encoded)] if id >= 0 else [1] * len(encoded)
         offsets.append(len(ids))
-    return np.array(offsets, np.int64), np.array(ids, np.uint32), np.array(sizes, np.int64)
+    return np.array(offsets, np.int64), np.array(ids, np.uint32), np.array(sizes, np.int32)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -56,12 +56,12 @@ def _character_ids(offsets, data, table, ids, sizes):
 
 
 def character_ids(array: pa.Array, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int64 [T]) of a string array.
+    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int32 [T]) of a string array.
 
     table: int32 [C], id of each code point or -1; code points from C on have none.
     """
     offsets, data = text_buffers(array)
     room = int(offsets[-1] - offsets[0])
-    ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int64)
+    ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int32)
     found = _character_ids(offsets, data, table, ids, sizes)
     return found, ids[: found[-1]].copy(), sizes[: found[-1]].copy()

@@ -57,7 +57,7 @@ def unigram_huggingface_naive(array: pa.Array, rules: UnigramRules) -> tuple[np.
             tokens += _best_way(characters[start:end], rules)
         offsets.append(len(tokens))
     ids, sizes = zip(*tokens, strict=True) if tokens else ((), ())
-    return np.array(offsets, np.int64), np.array(ids, np.uint32), np.array(sizes, np.int64)
+    return np.array(offsets, np.int64), np.array(ids, np.uint32), np.array(sizes, np.int32)
 
 
 def _best_way(characters: list[tuple[str, bytes]], rules: UnigramRules) -> list[tuple[int, int]]:
@@ -236,10 +236,10 @@ def _unigram_huggingface(offsets, data, codes, slots, scores, byte_ids, settings
 
 
 def unigram_huggingface(array: pa.Array, table: UnigramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int64 [T]) of a string array; a prefix has no bytes."""
+    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int32 [T]) of a string array; a prefix has no bytes."""
     offsets, data = text_buffers(array)
     room = int(offsets[-1] - offsets[0]) + len(array)
-    ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int64)
+    ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int32)
     found = _unigram_huggingface(
         offsets,
         data,

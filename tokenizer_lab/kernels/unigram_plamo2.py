@@ -50,7 +50,7 @@ def unigram_plamo2_naive(
             sizes += [len(encoded)] if taken[i] else [1] * len(encoded)
             i += len(piece)
         offsets.append(len(ids))
-    return np.array(offsets, np.int64), np.array(ids, np.uint32), np.array(sizes, np.int64)
+    return np.array(offsets, np.int64), np.array(ids, np.uint32), np.array(sizes, np.int32)
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ def _unigram_plamo2(offsets, data, codes, slots, byte_ids, ids, sizes):
 
 
 def unigram_plamo2(array: pa.Array, table: Plamo2Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int64 [T]) of a string array."""
+    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int32 [T]) of a string array."""
     offsets, data = text_buffers(array)
     room = int(offsets[-1] - offsets[0])
-    ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int64)
+    ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int32)
     found = _unigram_plamo2(offsets, data, table.trie.codes, table.trie.slots, table.byte_ids, ids, sizes)
     return found, ids[: found[-1]].copy(), sizes[: found[-1]].copy()
