@@ -33,11 +33,15 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Options:
-    """budget_bytes: drawn of each corpus. aligned_bytes: of the texts of each pair of corpora. seed: of the draw."""
+    """budget_bytes: drawn of each corpus. aligned_bytes: of the texts of each pair of corpora. seed: of the draw.
+
+    held_out: only documents of split ``valid`` are drawn, on which no tokenizer of ours was trained.
+    """
 
     budget_bytes: int = 4_000_000
     aligned_bytes: int = 500_000
     seed: int = 0
+    held_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,42 +134,29 @@ def _open(path: str, pattern: str | None, engine: str) -> Tokenizer:
 
 
 def training_inputs(path: str) -> set[str]:
-    """Names of the files a tokenizer of ours was trained on, out of the ``train.json`` beside it; empty without."""
+    """Corpora a tokenizer of ours was trained on, by name, out of the ``train.json`` beside it; empty without."""
     beside = Path(path) if Path(path).is_dir() else Path(path).parent
     listing = beside / "train.json"
     if not listing.is_file():
         return set()
     try:
-        listed = json.loads(listing.read_text("utf-8"))
-    except ValueError:
+        return set(json.loads(listing.read_text("utf-8"))["corpus"])
+    except (ValueError, KeyError, TypeError):
         return set()
-    return _strings(listed.get("inputs", [])) | _strings(listed.get("corpus", []))
-
-
-def _strings(value: object) -> set[str]:
-    if isinstance(value, str):
-        return {value}
-    if isinstance(value, dict):
-        return set().union(*(_strings(v) for v in value.values()), set(map(str, value)))
-    return set().union(*(_strings(v) for v in value)) if isinstance(value, list) else set()
 
 
 def overlaps(inputs: Mapping[str, set[str]], domains: Sequence[Domain]) -> dict[str, list[str]]:
-    """Tokenizer -> corpora whose files, or whose name, its training lists."""
-    found = {}
-    for name, listed in inputs.items():
-        files = {Path(each).name for each in listed}
-        own = [d.name for d in domains if d.name in listed or any(Path(f.uri).name in files for f in d.files)]
-        if own:
-            found[name] = own
-    return found
+    """Tokenizer -> corpora of this comparison that its training names."""
+    named = {name: [domain.name for domain in domains if domain.name in listed] for name, listed in inputs.items()}
+    return {name: own for name, own in named.items() if own}
 
 
-def drawn(domain: Domain, options: Options, split: str | None = None, progress: Progress | None = None) -> Texts:
+def drawn(domain: Domain, options: Options, progress: Progress | None = None) -> Texts:
     """The part of a corpus that is compared on. Raises InputError where it holds no text."""
+    split = "valid" if options.held_out else None
     part = draw([domain], options.budget_bytes, options.seed, split=split, progress=progress)
     about = (
-        f"{len(part.texts):,} documents drawn by hash (seed {options.seed}) up to {options.budget_bytes / 1e6:g} MB "
+        f"{len(part.texts):,} {'held-out ' if split else ''}documents drawn by hash (seed {options.seed}) up to {options.budget_bytes / 1e6:g} MB "
         f"of {part.read_bytes[domain.name] / 1e6:,.1f} MB"
     )
     return Texts(domain.name, part.texts, about=about, read_bytes=part.read_bytes[domain.name])

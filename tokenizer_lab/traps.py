@@ -6,6 +6,10 @@ from tokenizer_lab.metric import number
 
 FEW_DOCUMENTS = 30
 SMALL_USE = 0.2  # share of ids used below which the text says little on the vocabulary
+_FLATTERED = (
+    "its compression there is flattered. --held-out leaves its own documents out, the likeness stays",
+    "not on these documents, but on text like them, so its compression is still flattered",
+)
 Warning = tuple[str, str]
 
 
@@ -32,7 +36,10 @@ def _wrong_ids(compared: Compared) -> list[Warning]:
 
 def _trained_on(compared: Compared) -> list[Warning]:
     return [
-        (name, f"trained on {', '.join(corpora)}, which it is compared on here: its compression there is flattered")
+        (
+            name,
+            f"trained on {', '.join(corpora)}, which it is compared on here: {_FLATTERED[compared.options.held_out]}",
+        )
         for name, corpora in compared.trained_on.items()
     ]
 

@@ -32,6 +32,9 @@ def compare(
     lm: Annotated[bool, typer.Option("--lm", help="Also train small language models: bits per byte.")] = False,
     lm_budget: Annotated[float, typer.Option(min=0.001, help="MB of text they train on, of each corpus.")] = 1.0,
     seeds: Annotated[int, typer.Option(min=3, help="Language models per tokenizer, each on another draw.")] = 3,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Only documents of split `valid`: none of ours was trained on them.")
+    ] = False,
     engine: Annotated[str, typer.Option(help="auto, or library: encode with the original libraries.")] = "auto",
     pattern: Annotated[str | None, typer.Option(help="Pattern of unknown tiktoken rank files.")] = None,
     column: Annotated[str, typer.Option(help="Column or key that holds the text.")] = "text",
@@ -56,7 +59,7 @@ def compare(
     for each in refused:
         console.notes.print(f"left out: {each.path} {each.why}")
     domains, golds = open_corpus(corpus, column), read_gold(gold or [])
-    options = comparison.Options(int(budget * 1e6), seed=seed)
+    options = comparison.Options(int(budget * 1e6), seed=seed, held_out=held_out)
     with console.Meter("compare", quiet=quiet) as meter:
         step = _stepping(meter)
         compared = comparison.measure(list(opened.values()), domains, golds, options, refused, step)

@@ -166,7 +166,16 @@ def test_what_is_no_tokenizer_is_listed(tmp_path: Path) -> None:
 
 
 def test_training_inputs_are_found(tmp_path: Path, corpora: list[str]) -> None:
-    (tmp_path / "train.json").write_text(json.dumps({"inputs": [{"file": "docs.jsonl"}]}), "utf-8")
+    (tmp_path / "train.json").write_text(json.dumps({"corpus": {"ja/docs": {"read_bytes": 1}}}), "utf-8")
     inputs = {"mine": training_inputs(str(tmp_path / "tokenizer.json")), "other": set()}
-    assert overlaps(inputs, open_corpus(corpora)) == {"mine": ["ja/docs", "en/docs"]}
-    assert training_inputs(str(tmp_path / "ja" / "t.json")) == set()
+    assert overlaps(inputs, open_corpus(corpora)) == {"mine": ["ja/docs"]}
+    assert training_inputs(str(tmp_path)) == {"ja/docs"}
+    assert training_inputs(str(tmp_path / "elsewhere" / "t.json")) == set()
+
+
+def test_held_out_text_alone_may_be_compared_on(tmp_path: Path) -> None:
+    path = _corpus(tmp_path, "ja", [f"第{i}話。{JA}" for i in range(1500)], align=False)
+    texts = measure([GOOD], open_corpus([path]), options=Options(3_000, held_out=True)).corpora[0]
+    held = {text for batch in open_corpus([path])[0].documents("valid") for text in batch["text"].to_pylist()}
+    assert set(texts.texts.to_pylist()) <= held
+    assert "held-out" in texts.about
