@@ -155,9 +155,10 @@ def drawn(domain: Domain, options: Options, progress: Progress | None = None) ->
     """The part of a corpus that is compared on. Raises InputError where it holds no text."""
     split = "valid" if options.held_out else None
     part = draw([domain], options.budget_bytes, options.seed, split=split, progress=progress)
+    read, held = part.read_bytes[domain.name] / 1e6, "held-out " if split else ""
     about = (
-        f"{len(part.texts):,} {'held-out ' if split else ''}documents drawn by hash (seed {options.seed}) up to {options.budget_bytes / 1e6:g} MB "
-        f"of {part.read_bytes[domain.name] / 1e6:,.1f} MB"
+        f"{len(part.texts):,} {held}documents drawn by hash (seed {options.seed}) up to "
+        f"{options.budget_bytes / 1e6:g} MB of {read:,.1f} MB"
     )
     return Texts(domain.name, part.texts, about=about, read_bytes=part.read_bytes[domain.name])
 
