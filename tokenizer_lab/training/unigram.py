@@ -55,7 +55,8 @@ def train(texts: pa.Array, training: Training, progress: Progress | None = None)
     cut = segments(texts, cuts(texts, training), code_of)
     pieces, score = _seeded(cut, characters, training, wanted)
     pieces, score = _shrunk(cut, pieces, score, wanted, progress)
-    return assemble(zip(strings(pieces, cut.codes, characters), score[1:].tolist(), strict=True), training)
+    scored = dict(zip(strings(pieces, cut.codes, characters), score[1:].tolist(), strict=True))
+    return assemble(with_all_space_runs(scored).items(), training)
 
 
 def covered_characters(texts: pa.Array, training: Training, wanted: int) -> np.ndarray:
@@ -220,3 +221,22 @@ def strings(pieces: Pieces, codes: np.ndarray, characters: np.ndarray) -> list[s
         names[last] if length == 1 else "".join(names[code] for code in codes[start : start + length].tolist())
         for start, length, last in spans
     ]
+
+
+def with_all_space_runs(scored: dict[str, float]) -> dict[str, float]:
+    """Pieces with runs of spaces of every length up to the longest one learned, in place of the least likely words.
+
+    Where words take the last space of a run (a pre-token's rule), a run of an even length may lack a piece, and 3 + 1
+    and 1 + 3 are worth the same: on indented text nineteen of twenty differences between the forms came from that.
+    Such a run gets a score one nat over that of its best split.
+    """
+    runs = {len(piece): score for piece, score in scored.items() if not piece.strip(" ")}
+    words = [piece for piece in scored if len(piece) > 1 and piece.strip(" ")]
+    longest = min(max(runs, default=0), len(words))  # of tiny vocabularies some
+    for n in range(2, longest + 1):
+        split = max(runs[a] + runs[n - a] for a in range(1, n))
+        runs[n] = runs[n] if runs.get(n, -np.inf) > split else split + 1
+    missing = sum(" " * n not in scored for n in runs)
+    dropped = set(sorted(words, key=lambda piece: (scored[piece], piece.encode()))[:missing])
+    kept = {piece: score for piece, score in scored.items() if piece not in dropped}
+    return kept | {" " * n: score for n, score in runs.items()}

@@ -9,7 +9,7 @@ import pytest
 from jacorpus.errors import InputError, RecipeError
 from tokenizer_lab.tokenizer import Kind
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.training.unigram import train
+from tokenizer_lab.training.unigram import train, with_all_space_runs
 from tokenizer_lab.unigram_model import NEVER, UnigramModel, least_ticks
 
 SUBJECTS = ["私", "母", "先生", "友人", "東京の学生", "隣の犬", "この機械", "あの町の人"]
@@ -133,6 +133,30 @@ def test_the_vocabulary_can_take_all_there_is() -> None:
         train(texts, Training(vocab_size=50_000, pattern="none"))
     most = int(str(error.value).rsplit(" ", 1)[1].replace(",", ""))
     assert len(train(texts, Training(vocab_size=most, pattern="none"))) == most
+
+
+def test_indents_of_every_width_are_one_piece() -> None:
+    texts = [f"{' ' * (2 * (i % 5))}x = {text}" for i, text in enumerate("\n".join(documents(300)).split("\n"))]
+    normal = train(array(["\n".join(texts)]), Training(vocab_size=408)).normal()
+    runs = {len(piece): ticks for piece, ticks in normal.items() if not piece.strip(" ")}
+    assert set(runs) == set(range(1, max(runs) + 1))
+    assert max(runs) >= 7
+    for n in range(2, max(runs) + 1):
+        assert all(runs[n] > runs[a] + runs[n - a] for a in range(1, n))
+
+
+def test_runs_of_spaces_take_the_place_of_the_least_likely_words() -> None:
+    words = {"ab": -4.0, "ba": -8.0, "abb": -9.0, "bab": -7.0, "aab": -7.5}
+    scored = {" ": -3.0, "   ": -5.0, "     ": -7.0, "a": -2.0, "b": -9.0, **words}
+    made = with_all_space_runs(scored)
+    assert len(made) == len(scored)
+    assert set(scored) - set(made) == {"ba", "abb"}
+    assert (made["  "], made["    "], made["     "]) == (-5.0, -7.0, -7.0)
+    assert with_all_space_runs({"a": -1.0, " ": -2.0}) == {"a": -1.0, " ": -2.0}
+    low = {" ": -3.0, "  ": -20.0, "ab": -4.0, "ba": -5.0}
+    assert with_all_space_runs(low) == {**low, "  ": -5.0}
+    no_words = {" ": -1.0, "   ": -2.0}
+    assert with_all_space_runs(no_words) == no_words
 
 
 def test_real_text(real_data: Path) -> None:
