@@ -29,9 +29,9 @@ SPACE_MARK = "▁"
 def read_proto(path: Path) -> Any:
     """The parsed file. Raises InputError where it is no SentencePiece model."""
     from google.protobuf.message import DecodeError
-    from sentencepiece import sentencepiece_model_pb2
+    from sentencepiece import sentencepiece_model_pb2 as messages
 
-    proto = sentencepiece_model_pb2.ModelProto()
+    proto = messages.ModelProto()  # type: ignore[attr-defined]
     try:
         proto.ParseFromString(path.read_bytes())
     except DecodeError as error:
@@ -122,7 +122,7 @@ class Library(Tokenizer):
             found = self._processor.encode(text or "", return_type="proto").pieces
             ids = np.array([piece.id for piece in found], np.uint32)
             places = np.array([(piece.begin, piece.end) for piece in found], np.int64).reshape(-1, 2)
-            first, last = self._spread(ids, places)
+            first, last = self.spread(ids, places)
             rows.append(ids)
             starts.append(first)
             ends.append(last)
@@ -130,12 +130,12 @@ class Library(Tokenizer):
         lists = [place_lists(offsets, _flat(places, np.int64)) for places in (starts, ends)]
         return Encoding(token_lists(offsets, _flat(rows, np.uint32)), *lists)
 
-    def _spread(self, ids: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def spread(self, ids: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Starts and ends; the byte tokens of one character one behind the other, if it has as many bytes."""
         starts, ends = places[:, 0].copy(), places[:, 1].copy()
         at = 0
         bytes_of = self.vocabulary.kinds[ids] == Kind.BYTE
-        for last in np.flatnonzero(bytes_of & (ends > starts)):
+        for last in np.flatnonzero(bytes_of & (ends > starts)).tolist():
             first = last
             while first > at and bytes_of[first - 1] and starts[first - 1] == starts[last]:
                 first -= 1

@@ -17,28 +17,28 @@ EXPECTED = (
 def read(path: str | Path, pattern: str | None, specials: tuple[str, ...]) -> Tokenizer:
     """The tokenizer at ``path``; see tokenizer_lab.tokenizer.open_tokenizer."""
     if str(path) in PLAIN and not os.path.exists(path):
-        from tokenizer_lab.formats import plain
+        from tokenizer_lab.formats.plain import open_plain
 
-        return plain.open_plain(str(path))
+        return open_plain(str(path))
     file = file_of(Path(path))
     kind = _kind(file)
     if kind != "tiktoken" and (pattern or specials):
         raise InputError(f"{file} is no tiktoken rank file; it brings its own pattern and specials")
     if kind == "tiktoken":
-        from tokenizer_lab.formats import tiktoken
+        from tokenizer_lab.formats.tiktoken import open_ranks
 
-        return tiktoken.open_ranks(file, pattern, specials)
+        return open_ranks(file, pattern, specials)
     if kind == "huggingface":
-        from tokenizer_lab.formats import huggingface
+        from tokenizer_lab.formats.huggingface import open_json
 
-        return huggingface.open_json(file)
+        return open_json(file)
     if kind == "plamo2":
-        from tokenizer_lab.formats import plamo2
+        from tokenizer_lab.formats.plamo2 import open_jsonl
 
-        return plamo2.open_jsonl(file)
-    from tokenizer_lab.formats import sentencepiece
+        return open_jsonl(file)
+    from tokenizer_lab.formats.sentencepiece import open_model
 
-    return sentencepiece.open_model(file)
+    return open_model(file)
 
 
 def file_of(path: Path) -> Path:

@@ -82,9 +82,12 @@ def _nodes(starts, codes):
 
 
 @nb.njit(cache=True)
-def _base(taken, ahead, codes):
-    """A base under which all codes are free, 0 if none was found among the first free slots."""
-    free = ahead[0]
+def _base(taken, chain, codes):
+    """A base under which all codes are free, 0 if none was found among the first free slots of the chain.
+
+    Many children are tried in the newest block first, where there is room; single ones fill the holes of the oldest.
+    """
+    free = chain[0]
     for _ in range(_TRIES):
         if free == 0:
             return 0
@@ -94,7 +97,7 @@ def _base(taken, ahead, codes):
             fits = fits and not taken[base ^ codes[k]]
         if fits:
             return base
-        free = ahead[free]
+        free = chain[free]
     return 0
 
 
@@ -113,7 +116,7 @@ def _bases(children, code_of, order, block):
             continue
         base = 0
         if room and node:
-            base = _base(taken, ahead, code_of[first:last])
+            base = _base(taken, behind if last - first > 1 else ahead, code_of[first:last])
         if room == 0 or (node and base == 0):
             base = room  # a whole free block fits any node
             more = np.arange(room, room + block)
