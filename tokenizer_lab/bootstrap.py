@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from jacorpus.report.report import Interval
+from jacorpus.report.numbers import Interval
 
 DRAWS = 1000
 LOW, HIGH = 2.5, 97.5

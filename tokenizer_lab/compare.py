@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from jacorpus.errors import InputError
-from jacorpus.report.report import Cell, Report, Unit
+from jacorpus.report.numbers import Cell, Unit
+from jacorpus.report.report import Report
 from tokenizer_lab.aligned import Pair, aligned
 from tokenizer_lab.bootstrap import Resampling, interval
 from tokenizer_lab.corpus import Domain, draw

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jacorpus.report.report import Interval
+from jacorpus.report.numbers import Interval
 from tokenizer_lab.bootstrap import DRAWS, interval
 
 LEAST = 8

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from jacorpus.report.report import Block, Cell, Column, Interval, Paragraph, Section, Table, Views
+from jacorpus.report.numbers import Interval
+from jacorpus.report.report import Block, Cell, Column, Paragraph, Section, Table, Views
 from tokenizer_lab import compare
 from tokenizer_lab.compare import Compared
 from tokenizer_lab.correlation import LEAST, correlation

@@ -23,7 +23,7 @@ from typing import Any, Literal, Protocol, TypeAlias, cast
 import numpy as np
 
 import tokenizer_lab.metrics
-from jacorpus.report.report import Cell, Interval, Unit
+from jacorpus.report.numbers import Cell, Interval, Unit
 from tokenizer_lab.bootstrap import Resampling, interval
 
 Material: TypeAlias = Literal["text", "gold", "pair", "tokenizer"]

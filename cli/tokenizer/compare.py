@@ -161,7 +161,8 @@ def _print_words(compared: "Compared") -> None:
 
 def _print_tables(section: "Section") -> None:
     """The tables of bits per byte, intervals left to the report."""
-    from jacorpus.report.report import Interval, Table, show
+    from jacorpus.report.numbers import Interval, show
+    from jacorpus.report.report import Table
 
     for block in section.blocks:
         if isinstance(block, Table):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jacorpus.errors import InputError
-from jacorpus.report.report import Interval, Segmentations, Table
+from jacorpus.report.numbers import Interval
+from jacorpus.report.report import Segmentations, Table
 from tests.tokenizer_lab.words_tokenizer import Words
 from tokenizer_lab.compare import Options, compare, labels, measure, open_all, overlaps, training_inputs
 from tokenizer_lab.compare_report import report

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from jacorpus.report import report as report_module
-from jacorpus.report import svg
+from jacorpus.report import numbers, svg
+from jacorpus.report.numbers import Interval
 from jacorpus.report.report import (
     Bar,
     Bars,
@@ -17,7 +17,6 @@ from jacorpus.report.report import (
     Fact,
     Facts,
     Histogram,
-    Interval,
     Line,
     Paragraph,
     Piece,
@@ -143,6 +142,6 @@ def test_rendering_is_the_same_twice():
     assert TREE.to_html() == TREE.to_html()
 
 
-@pytest.mark.parametrize("module", [report_module, svg])
+@pytest.mark.parametrize("module", [numbers, svg])
 def test_doctests(module):
     assert doctest.testmod(module) == doctest.TestResults(0, 1)
