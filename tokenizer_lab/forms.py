@@ -23,8 +23,9 @@ EXPLAINED = 5
 
 @dataclass(frozen=True)
 class FormDifference:
-    """documents, tokens: compared, of the first form. differ: documents with other ids. causes: cause -> documents of
-    those looked into. rule, text: of the first one; empty where none differs."""
+    """documents, tokens: compared, of the first form. differ: documents with other ids. more_tokens: how many more
+    the other form gives. causes: cause -> documents of those looked into. rule, text: of the first one, ``a`` being the
+    first form and ``b`` the other; empty where none was looked into."""
 
     first: str
     other: str
@@ -46,21 +47,27 @@ def open_forms(files: dict[str, Path]) -> dict[str, Tokenizer]:
     return {name: open_tokenizer(path) for name, path in files.items()}
 
 
-def compare_forms(forms: dict[str, Tokenizer], texts: pa.Array) -> list[FormDifference]:
-    """Every form but the first against the first."""
+def compare_forms(forms: dict[str, Tokenizer], texts: pa.Array, explained: int = EXPLAINED) -> list[FormDifference]:
+    """Every form but the first against the first, on documents, large_string [N]. explained: how many are looked into."""
     (name, first), *others = forms.items()
     expected = first.encode(texts)
-    return [_compared(name, first, expected, other, tokenizer, texts) for other, tokenizer in others]
+    return [_compared(name, first, expected, other, tokenizer, texts, explained) for other, tokenizer in others]
 
 
 def _compared(
-    name: str, first: Tokenizer, expected: pa.LargeListArray, other: str, tokenizer: Tokenizer, texts: pa.Array
+    name: str,
+    first: Tokenizer,
+    expected: pa.LargeListArray,
+    other: str,
+    tokenizer: Tokenizer,
+    texts: pa.Array,
+    explained: int,
 ) -> FormDifference:
     found = tokenizer.encode(texts)
     different = differing_documents(expected, found)
     causes: Counter[str] = Counter()
     rule = text = ""
-    for document in islice(different, EXPLAINED):
+    for document in islice(different, explained):
         difference = explain(first, tokenizer, texts[document].as_py() or "", True)
         cause = difference.cause.name if difference else "not seen in the document alone"
         causes[cause] += 1

@@ -28,7 +28,7 @@ from tokenizer_lab import bpe_model, unigram_model
 from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.corpus import Domain, Drawn
 from tokenizer_lab.drawn_text import HELD_OUT_BYTES, drawn_text
-from tokenizer_lab.forms import compare_forms, open_forms
+from tokenizer_lab.forms import EXPLAINED, compare_forms, open_forms
 from tokenizer_lab.tokenizer import Kind, Tokenizer, list_buffers
 from tokenizer_lab.training.settings import Training
 from tokenizer_lab.unigram_differences import unigram_differences
@@ -83,12 +83,13 @@ def train(
             forms = open_forms(files)
             tell("compare the forms", 0, 0)
             texts = _first(held.texts if held else drawn.texts, _COMPARED_BYTES)
-            differences = compare_forms(forms, texts)
+            reasons = _reasons(model, forms, texts)
+            differences = compare_forms(forms, texts, 0 if reasons else EXPLAINED)
             result = {
                 **_described(model, training, forms, files),
                 "not_written": missing,
                 "differences": [difference.as_json() for difference in differences],
-                "reasons": _reasons(model, forms, texts),
+                "reasons": reasons,
                 "corpus": _corpus(drawn, lost),
                 "held_out": compression(next(iter(forms.values())), held) if held else None,
                 "versions": {"jacorpus": _jacorpus_version(), **{name: version(name) for name in _LIBRARIES}},

@@ -170,7 +170,8 @@ def _print_forms(result: dict[str, Any], out: Path) -> None:
         for cause, number in compared.get(name, {}).get("causes", {}).items():
             say(f"  {number:,} looked into: {cause}")
         if compared.get(name, {}).get("rule"):
-            say(f"  first: {compared[name]['rule']}: {compared[name]['text']!r}")
+            d = compared[name]
+            say(f"  first (a is {d['first']}, b {name}): {d['rule']}: {d['text']!r}")
     for report in result["reasons"]:
         say(report["sentence"])
     for name, reason in result["not_written"].items():
