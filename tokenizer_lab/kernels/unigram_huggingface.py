@@ -18,9 +18,10 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.kernels.buffers import text_buffers
-from tokenizer_lab.kernels.trie import build_trie
+from tokenizer_lab.kernels.trie import WORDS, build_trie
 
 MARK = "▁"
+NOT_EVEN_THE_ROOT = -1  # as the parent of the root: no node is its own child
 NO_PREFIX, ALWAYS, UNLESS_MARKED = range(3)
 """Whether a mark is put before a text: never, before every text, before one that does not begin with a mark."""
 
@@ -96,12 +97,16 @@ def _best_way(characters: list[tuple[str, bytes]], rules: UnigramRules) -> list[
 
 @dataclass(frozen=True)
 class UnigramTable:
-    """Rules made ready for the fast path: codes uint16 [0x110000] and slots int32 as in a trie, scores float64 [V],
-    byte_ids uint32 [256] or [0]."""
+    """Rules made ready for the fast path.
+
+    codes: uint16 [0x110000], as in a trie. slots: int32 [4 M], a trie's base and check, then the 64 bits of the score
+    of the entry that ends there, -inf where none does. ids: uint32 [M], of these entries. byte_ids: uint32 [256], or
+    [0] without byte fallback.
+    """
 
     codes: np.ndarray
     slots: np.ndarray
-    scores: np.ndarray
+    ids: np.ndarray
     byte_ids: np.ndarray
     settings: tuple[int, int, int, float]  # code of the mark or -1, prefix, id of the unknown, its score
     split: bool
@@ -117,119 +122,125 @@ def unigram_table(rules: UnigramRules) -> UnigramTable:
         raise ValueError("the mark for spaces is no entry of its own")
     if rules.spaces:
         codes[ord(" ")] = mark
+    slots = trie.slots.reshape(-1, WORDS).copy()
+    slots[0, 1] = NOT_EVEN_THE_ROOT
+    values = slots[:, 2].copy()
+    scores = np.where(values < 0, -np.inf, rules.scores.astype(np.float64)[values])
+    slots[:, 2:] = scores.view(np.int32).reshape(-1, 2)
     byte_ids = np.zeros(0, np.uint32) if rules.byte_ids is None else rules.byte_ids.astype(np.uint32)
     settings = (mark if needed else -1, rules.prefix, rules.unknown_id, rules.unknown_score)
-    return UnigramTable(codes, trie.slots, rules.scores.astype(np.float64), byte_ids, settings, rules.split)
+    return UnigramTable(codes, slots.reshape(-1), values.astype(np.uint32), byte_ids, settings, rules.split)
 
 
 @nb.njit(cache=True, nogil=True)
-def _characters(data, start, stop, codes, mark, prefix, code, size):
-    """Fills the code and the bytes of each character of [start, stop), the prefix first; returns their number."""
-    n = 0
-    i = start
-    while i < stop:
-        lead = np.int64(data[i])
-        point, width = lead, 1
+def _characters(data, start, stop, codes, mark, prefix, code, place):
+    """Fills the code of each character of [start, stop) and where it begins, the prefix first, a 0 behind the last;
+    returns their number."""
+    n = np.uint64(0)
+    i, end = np.uint64(start), np.uint64(stop)
+    while i < end:
+        lead = np.uint32(data[i])
+        point, width = lead, np.uint64(1)
         if lead >= 0xF0:
-            point, width = (lead & 7) << 6 | (np.int64(data[i + 1]) & 63), 4
-            point = (point << 6 | (np.int64(data[i + 2]) & 63)) << 6 | (np.int64(data[i + 3]) & 63)
+            point, width = (lead & 7) << 6 | (np.uint32(data[i + 1]) & 63), np.uint64(4)
+            point = (point << 6 | (np.uint32(data[i + 2]) & 63)) << 6 | (np.uint32(data[i + 3]) & 63)
         elif lead >= 0xE0:
-            point, width = ((lead & 15) << 6 | (np.int64(data[i + 1]) & 63)) << 6 | (np.int64(data[i + 2]) & 63), 3
+            point = ((lead & 15) << 6 | (np.uint32(data[i + 1]) & 63)) << 6 | (np.uint32(data[i + 2]) & 63)
+            width = np.uint64(3)
         elif lead >= 0xC0:
-            point, width = (lead & 31) << 6 | (np.int64(data[i + 1]) & 63), 2
-        if n == 0 and (prefix == 1 or (prefix == 2 and np.int64(codes[point]) != mark)):
-            code[0], size[0] = mark, 0
-            n = 1
-        code[n], size[n] = codes[point], width
-        n += 1
+            point, width = (lead & 31) << 6 | (np.uint32(data[i + 1]) & 63), np.uint64(2)
+        here = codes[np.uint64(point)]
+        if n == 0 and (prefix == 1 or (prefix == 2 and np.int64(here) != mark)):
+            code[n], place[n] = mark, i
+            n += np.uint64(1)
+        code[n], place[n] = here, i
+        n += np.uint64(1)
         i += width
+    code[n], place[n] = 0, end
     return n
 
 
 @nb.njit(cache=True, nogil=True)
 def _choose(slots, scores, code, n, stop_at, unknown_score, best, back, taken):
-    """Fills, for each end, where its last piece starts and its id (-1: unknown). stop_at: code before which text is
-    cut, -1 for none."""
-    best[0] = 0.0
-    for i in range(1, n + 1):
-        back[i] = -1
-    for i in range(n):
-        if i > 0 and np.int64(code[i]) == stop_at:
-            best[i] = 0.0
+    """Fills, for each end, where its last piece starts and the slot of its entry (0: unknown).
+
+    stop_at: code before which text is cut, -1 for none. A code 0 or a node without children leads to a slot that is
+    no child of the node, so neither needs a test of its own.
+    """
+    for i in range(np.uint64(1), n + np.uint64(1)):
+        best[i] = -np.inf
+    best[np.uint64(0)] = 0.0
+    for i in range(np.uint64(0), n):
+        c = np.uint64(code[i])
         here = best[i]
-        alone = False
-        node = np.int64(0)
-        j = i
-        while j < n:
-            c = np.int64(code[j])
-            base = np.int64(slots[4 * node])
-            child = base ^ c
-            if c == 0 or (node != 0 and base == 0) or slots[4 * child + 1] != node or (j > i and c == stop_at):
-                break
+        if np.int64(c) == stop_at and i > 0:
+            here = 0.0
+        node, j = np.uint64(0), np.uint64(i)
+        alone = -np.inf
+        child = c
+        while np.uint64(slots[child << np.uint64(2) | np.uint64(1)]) == node:
             node = child
-            j += 1
-            id = slots[4 * node + 2]
-            if id >= 0:
-                alone = alone or j == i + 1
-                score = here + scores[id]
-                if back[j] < 0 or score > best[j]:
-                    best[j], back[j], taken[j] = score, i, id
-        if not alone:
-            score = here + unknown_score
-            if back[i + 1] < 0 or score > best[i + 1]:
-                best[i + 1], back[i + 1], taken[i + 1] = score, i, -1
+            score = scores[node << np.uint64(1) | np.uint64(1)]
+            if j == i:
+                alone = score
+            j += np.uint64(1)
+            if here + score > best[j]:
+                best[j], back[j], taken[j] = here + score, i, node
+            c = np.uint64(code[j])
+            if np.int64(c) == stop_at:
+                break
+            child = np.uint64(slots[node << np.uint64(2)]) ^ c
+        j = np.uint64(i) + np.uint64(1)
+        if alone == -np.inf and here + unknown_score > best[j]:
+            best[j], back[j], taken[j] = here + unknown_score, i, 0
 
 
 @nb.njit(cache=True, nogil=True)
 def _turned(n, back, taken):
-    """From the end to the beginning: ``back`` and ``taken`` at a start then tell where its piece ends, and its id."""
-    j = np.int64(n)
-    start, id = np.int64(back[j]), taken[j]
+    """From the end to the beginning: ``back`` and ``taken`` at a start then tell where its piece ends, and its slot."""
+    j = n
+    start, slot = np.uint64(back[j]), taken[j]
     while j > 0:
-        next_start, next_id = np.int64(back[start]), taken[start]
-        back[start], taken[start] = j, id
-        j, start, id = start, next_start, next_id
+        next_start, next_slot = np.uint64(back[start]), taken[start]
+        back[start], taken[start] = j, slot
+        j, start, slot = start, next_start, next_slot
 
 
 @nb.njit(cache=True, nogil=True)
-def _unigram_huggingface(offsets, data, codes, slots, scores, byte_ids, settings, split, ids, sizes):
+def _unigram_huggingface(offsets, data, codes, slots, scores, entry_ids, byte_ids, settings, split, ids, sizes):
     mark, prefix, unknown_id, unknown_score = settings
     found = np.zeros(len(offsets), np.int64)
     longest = 0
     for d in range(len(offsets) - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
     room = longest + 2
-    code, size, best = np.empty(room, np.uint16), np.empty(room, np.uint8), np.empty(room, np.float64)
-    back, taken = np.empty(room, np.int32), np.empty(room, np.int32)
-    t = 0
+    code, place, best = np.empty(room, np.uint16), np.empty(room, np.int64), np.empty(room, np.float64)
+    back, taken = np.zeros(room, np.uint32), np.zeros(room, np.uint32)
+    stop_at = np.int64(mark) if split else np.int64(-1)
+    t = np.uint64(0)
     for d in range(len(offsets) - 1):
-        n = _characters(data, offsets[d], offsets[d + 1], codes, mark, prefix, code, size)
+        n = _characters(data, offsets[d], offsets[d + 1], codes, mark, prefix, code, place)
         if n > 0:
-            back[0] = 0
-            _choose(slots, scores, code, n, mark if split else -1, unknown_score, best, back, taken)
+            _choose(slots, scores, code, n, stop_at, unknown_score, best, back, taken)
             _turned(n, back, taken)
-        at = offsets[d]
-        i = np.int64(0)
+        i = np.uint64(0)
         fused = False
         while i < n:
-            end = np.int64(back[i])
-            width = np.int64(0)
-            for k in range(i, end):
-                width += size[k]
-            if taken[i] >= 0:
-                ids[t], sizes[t] = taken[i], width
-                t += 1
+            end, slot = np.uint64(back[i]), np.uint64(taken[i])
+            at, width = np.uint64(place[i]), place[end] - place[i]
+            if slot > 0:
+                ids[t], sizes[t] = entry_ids[slot], width
+                t += np.uint64(1)
             elif len(byte_ids):
-                for k in range(width):
-                    ids[t], sizes[t] = byte_ids[data[at + k]], 1
-                    t += 1
+                for k in range(at, np.uint64(place[end])):
+                    ids[t], sizes[t] = byte_ids[data[k]], 1
+                    t += np.uint64(1)
             elif fused:
-                sizes[t - 1] += width
+                sizes[t - np.uint64(1)] += width
             else:
                 ids[t], sizes[t] = unknown_id, width
-                t += 1
-            fused = taken[i] < 0 and not (split and end < n and np.int64(code[end]) == mark)
-            at += width
+                t += np.uint64(1)
+            fused = slot == 0 and np.int64(code[end]) != stop_at
             i = end
         found[d + 1] = t
     return found
@@ -245,7 +256,8 @@ def unigram_huggingface(array: pa.Array, table: UnigramTable) -> tuple[np.ndarra
         data,
         table.codes,
         table.slots,
-        table.scores,
+        table.slots.view(np.float64),
+        table.ids,
         table.byte_ids,
         table.settings,
         table.split,

@@ -5,8 +5,8 @@ At each character the candidates are all pieces that start there, and the charac
 An unknown character leaves as the tokens of its bytes. Whole numbers do not drift: a text of any length is
 exact. Source: PLaMo-2's published ``tokenization_plamo.py`` and ggml-org/llama.cpp#14560.
 
-The fast path keeps code, byte size, cost and choice of each character of one document, and walks the trie forward from
-each character, the last one first: 16 bytes a character of the longest document.
+The fast path keeps code, place, cost and choice of each character of one document, and walks the trie forward from
+each character, the last one first: 26 bytes a character of the longest document.
 
 Legend: N documents, S bytes of UTF-8, T tokens.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.kernels.buffers import text_buffers
-from tokenizer_lab.kernels.trie import Trie, build_trie
+from tokenizer_lab.kernels.trie import build_trie
 
 UNKNOWN_COST = 10_000_000
 
@@ -55,9 +55,11 @@ def unigram_plamo2_naive(
 
 @dataclass(frozen=True)
 class Plamo2Table:
-    """Pieces made ready for the fast path. byte_ids: uint32 [256]."""
+    """Pieces made ready for the fast path. codes: uint16 [0x110000] and slots: int32 [4 M] of a trie whose values are
+    ids and weights costs. byte_ids: uint32 [256]."""
 
-    trie: Trie
+    codes: np.ndarray
+    slots: np.ndarray
     byte_ids: np.ndarray
 
 
@@ -65,49 +67,58 @@ def plamo2_table(pieces: dict[str, tuple[int, int]], byte_ids: np.ndarray) -> Pl
     """Table over pieces -> (id, cost); costs in 32 bits."""
     ids = np.array([id for id, _ in pieces.values()], np.int32)
     costs = np.array([cost for _, cost in pieces.values()], np.int32)
-    return Plamo2Table(build_trie(list(pieces), ids, costs), byte_ids.astype(np.uint32))
+    trie = build_trie(list(pieces), ids, costs)
+    slots = trie.slots.copy()
+    slots[1] = -1  # no node is the root's parent, not even the root
+    return Plamo2Table(trie.codes, slots, byte_ids.astype(np.uint32))
 
 
 @nb.njit(cache=True, nogil=True)
-def _characters(data, start, stop, codes, code, size):
-    """Fills the trie's code and the bytes of each character of [start, stop); returns their number."""
-    n = 0
-    i = start
-    while i < stop:
-        lead = np.int64(data[i])
-        point, width = lead, 1
+def _characters(data, start, stop, codes, code, place):
+    """Fills the trie's code of each character of [start, stop) and where it begins, a 0 behind the last; returns
+    their number."""
+    n = np.uint64(0)
+    i, end = np.uint64(start), np.uint64(stop)
+    while i < end:
+        lead = np.uint32(data[i])
+        point, width = lead, np.uint64(1)
         if lead >= 0xF0:
-            point, width = (lead & 7) << 6 | (np.int64(data[i + 1]) & 63), 4
-            point = (point << 6 | (np.int64(data[i + 2]) & 63)) << 6 | (np.int64(data[i + 3]) & 63)
+            point, width = (lead & 7) << 6 | (np.uint32(data[i + 1]) & 63), np.uint64(4)
+            point = (point << 6 | (np.uint32(data[i + 2]) & 63)) << 6 | (np.uint32(data[i + 3]) & 63)
         elif lead >= 0xE0:
-            point, width = ((lead & 15) << 6 | (np.int64(data[i + 1]) & 63)) << 6 | (np.int64(data[i + 2]) & 63), 3
+            point = ((lead & 15) << 6 | (np.uint32(data[i + 1]) & 63)) << 6 | (np.uint32(data[i + 2]) & 63)
+            width = np.uint64(3)
         elif lead >= 0xC0:
-            point, width = (lead & 31) << 6 | (np.int64(data[i + 1]) & 63), 2
-        code[n], size[n] = codes[point], width
-        n += 1
+            point, width = (lead & 31) << 6 | (np.uint32(data[i + 1]) & 63), np.uint64(2)
+        code[n], place[n] = codes[np.uint64(point)], i
+        n += np.uint64(1)
         i += width
+    code[n], place[n] = 0, end
     return n
 
 
 @nb.njit(cache=True, nogil=True)
-def _choose(slots, code, n, cost, taken, chosen):
-    """From the last character to the first: length and id of the piece taken there, length 0 for the unknown."""
+def _choose(slots, code, n, cost, ends, chosen):
+    """From the last character to the first: where the piece taken there ends, and its id, -1 for the unknown.
+
+    A code 0 or a node without children leads to a slot that is no child of the node, so neither needs a test.
+    """
     cost[n] = 0
-    for i in range(n - 1, -1, -1):
-        best, length, id = cost[i + 1] + 10_000_000, 0, 0
-        node = np.int64(0)
-        j = i
-        while j < n:
-            child = np.int64(slots[4 * node]) ^ np.int64(code[j])
-            if code[j] == 0 or slots[4 * child + 1] != node or (node != 0 and slots[4 * node] == 0):
-                break
+    for back in range(np.uint64(0), n):
+        i = n - np.uint64(1) - np.uint64(back)
+        best, end, id = cost[i + np.uint64(1)] + 10_000_000, i + np.uint64(1), np.int32(-1)
+        node, j = np.uint64(0), i
+        child = np.uint64(code[j])
+        while np.uint64(slots[child << np.uint64(2) | np.uint64(1)]) == node:
             node = child
-            j += 1
-            if slots[4 * node + 2] >= 0:
-                here = cost[j] + slots[4 * node + 3]
+            j += np.uint64(1)
+            value = slots[node << np.uint64(2) | np.uint64(2)]
+            if value >= 0:
+                here = cost[j] + slots[node << np.uint64(2) | np.uint64(3)]
                 if here <= best:  # of equal ones the longer, and any piece before the unknown
-                    best, length, id = here, j - i, slots[4 * node + 2]
-        cost[i], taken[i], chosen[i] = best, length, id
+                    best, end, id = here, j, value
+            child = np.uint64(slots[node << np.uint64(2)]) ^ np.uint64(code[j])
+        cost[i], ends[i], chosen[i] = best, end, id
 
 
 @nb.njit(cache=True, nogil=True)
@@ -116,30 +127,24 @@ def _unigram_plamo2(offsets, data, codes, slots, byte_ids, ids, sizes):
     longest = 0
     for d in range(len(offsets) - 1):
         longest = max(longest, offsets[d + 1] - offsets[d])
-    code, size = np.empty(longest, np.uint16), np.empty(longest, np.uint8)
-    cost, taken = np.empty(longest + 1, np.int64), np.empty(longest, np.int32)
-    chosen = np.empty(longest, np.int32)
-    t = 0
+    room = longest + 1
+    code, place, cost = np.empty(room, np.uint16), np.empty(room, np.int64), np.empty(room, np.int64)
+    ends, chosen = np.empty(room, np.uint32), np.empty(room, np.int32)
+    t = np.uint64(0)
     for d in range(len(offsets) - 1):
-        n = _characters(data, offsets[d], offsets[d + 1], codes, code, size)
-        _choose(slots, code, n, cost, taken, chosen)
-        at = offsets[d]
-        i = 0
+        n = _characters(data, offsets[d], offsets[d + 1], codes, code, place)
+        _choose(slots, code, n, cost, ends, chosen)
+        i = np.uint64(0)
         while i < n:
-            if taken[i] == 0:
-                for k in range(size[i]):
-                    ids[t], sizes[t] = byte_ids[data[at + k]], 1
-                    t += 1
-                at += size[i]
-                i += 1
-                continue
-            width = np.int64(0)
-            for k in range(i, i + taken[i]):
-                width += size[k]
-            ids[t], sizes[t] = chosen[i], width
-            t += 1
-            at += width
-            i += taken[i]
+            end = np.uint64(ends[i])
+            if chosen[i] >= 0:
+                ids[t], sizes[t] = chosen[i], place[end] - place[i]
+                t += np.uint64(1)
+            else:
+                for k in range(np.uint64(place[i]), np.uint64(place[end])):
+                    ids[t], sizes[t] = byte_ids[data[k]], 1
+                    t += np.uint64(1)
+            i = end
         found[d + 1] = t
     return found
 
@@ -149,5 +154,5 @@ def unigram_plamo2(array: pa.Array, table: Plamo2Table) -> tuple[np.ndarray, np.
     offsets, data = text_buffers(array)
     room = int(offsets[-1] - offsets[0])
     ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int32)
-    found = _unigram_plamo2(offsets, data, table.trie.codes, table.trie.slots, table.byte_ids, ids, sizes)
+    found = _unigram_plamo2(offsets, data, table.codes, table.slots, table.byte_ids, ids, sizes)
     return found, ids[: found[-1]].copy(), sizes[: found[-1]].copy()
