@@ -48,7 +48,7 @@ def open_forms(files: dict[str, Path]) -> dict[str, Tokenizer]:
 
 
 def compare_forms(forms: dict[str, Tokenizer], texts: pa.Array, explained: int = EXPLAINED) -> list[FormDifference]:
-    """Every form but the first against the first, on documents, large_string [N]. explained: how many are looked into."""
+    """Every form but the first against the first, on documents, large_string [N]; a few that differ are explained."""
     (name, first), *others = forms.items()
     expected = first.encode(texts)
     return [_compared(name, first, expected, other, tokenizer, texts, explained) for other, tokenizer in others]
