@@ -27,7 +27,7 @@ from jacorpus.tasks import Engine, Task, pending
 from tokenizer_lab.corpus import Domain
 from tokenizer_lab.encode_task import OPENED, SPLITS, EncodeTask, TokenizerFile
 from tokenizer_lab.reading import Part, parts_of
-from tokenizer_lab.shuffle import TOKEN_BYTES, merge_tasks, rank_ranges
+from tokenizer_lab.shuffle import TOKEN_BYTES, MergeTask, merge_tasks, rank_ranges
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 from tokenizer_lab.tokens import FORMAT, KIND, Tokens, manifest_of, open_tokens
 
@@ -167,17 +167,17 @@ class EncodeRun:
             parts = sorted(t.key for t in self.encodes if t.payload.part.domain == domain.name)
             for split in SPLITS:
                 runs = [(key, name) for key in parts for name in results[key]["runs"][split]]
-                tokens = sum(results[key]["counts"][split]["tokens"] for key in parts)
-                paths = tuple(self.store.part(key, name) for key, name in runs)
                 if not runs:
                     continue
-                for task in merge_tasks(paths, domain.name, split, tokens, self.options.shard_tokens):
-                    ranges = [f"{low:x}-{high:x}" for low, high in task.ranges]
-                    key = key_of(["merge", code, runs, domain.name, split, ranges])
-                    size = (
-                        tokens * TOKEN_BYTES * len(task.ranges) // len(rank_ranges(tokens, self.options.shard_tokens))
-                    )
-                    made.append(Task("merge", key, task, f"{domain.name} {split} {ranges[0]}", size))
+                tokens = sum(results[key]["counts"][split]["tokens"] for key in parts)
+                places = tuple((self.store.part(key), name) for key, name in runs)
+                ranges = tuple(rank_ranges(tokens, self.options.shard_tokens))
+                whole = MergeTask(places, self.tokenizer.vocab_size, domain.name, split, ranges)
+                for task in merge_tasks(whole):
+                    listed = [f"{low:x}-{high:x}" for low, high in task.ranges]
+                    key = key_of(["merge", code, runs, domain.name, split, listed])
+                    size = tokens * TOKEN_BYTES * len(task.ranges) // len(ranges)
+                    made.append(Task("merge", key, task, f"{domain.name} {split} {listed[0]}", size))
         return made
 
     def _publish(self, results: dict[str, dict[str, Any]], merged: list[tuple[Task, dict[str, Any]]]) -> Tokens:

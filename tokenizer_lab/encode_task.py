@@ -39,7 +39,7 @@ OPENED: dict[TokenizerFile, Tokenizer] = {}
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """One part of a file to runs: train-00000.arrow, valid-00000.arrow, ..."""
+    """One part of a file to runs: train-00000, valid-00000, ..."""
 
     part: Part
     tokenizer: TokenizerFile
@@ -87,8 +87,7 @@ class _Runs:
     def flush(self) -> None:
         for split, waiting in self.waiting.items():
             if waiting.documents:
-                name = f"{split}-{len(self.names[split]):05d}.arrow"
-                write_run(self.folder / name, waiting, self.vocab_size)
+                name = f"{split}-{len(self.names[split]):05d}"
+                self.parts |= write_run(self.folder, name, waiting, self.vocab_size)
                 self.names[split].append(name)
-                self.parts[name] = {"bytes": (self.folder / name).stat().st_size}
         self.waiting = {split: Unsorted() for split in SPLITS}

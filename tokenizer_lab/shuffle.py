@@ -9,8 +9,8 @@ seed and ids alone, so neither on the size of runs and shards nor on the order o
 Legend: N documents, T tokens.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,22 +21,25 @@ import xxhash
 
 from jacorpus.errors import InputError
 from jacorpus.kernels.buffers import text_buffers
-from jacorpus.keys import file_digest
 from jacorpus.schema import ID
 from jacorpus.shards import opened
+from tokenizer_lab.direct import DirectFile, Room, read_direct, span
 from tokenizer_lab.kernels.gather import gather
 from tokenizer_lab.tokens import write_tokens
 
 RANKS = 1 << 64
 """Ranks are below it."""
 
-RUN_FIELDS = [
-    pa.field("rank", pa.uint64(), nullable=False),
-    pa.field("id", ID, nullable=False),
-    pa.field("weight", pa.int8(), nullable=False),
-    pa.field("text_bytes", pa.int64(), nullable=False),
-]
-"""Columns of a run, sorted by (rank, id), before ``tokens``: lists of uint16 where all ids fit, else of uint32."""
+RUN = pa.schema(
+    [
+        pa.field("rank", pa.uint64(), nullable=False),
+        pa.field("id", ID, nullable=False),
+        pa.field("weight", pa.int8(), nullable=False),
+        pa.field("text_bytes", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),  # where in NAME.ids its tokens end, and the next one's begin
+    ]
+)
+"""Rows of a run's NAME.arrow, sorted by (rank, id). NAME.ids holds the tokens, uint16 where all ids fit."""
 
 NARROW_TO = 1 << 16
 
@@ -87,6 +90,9 @@ class Piece:
     values: np.ndarray
 
 
+_sort_room = Room()
+
+
 class Unsorted:
     """Documents in memory until ``in_order`` copies them, each once, to their places."""
 
@@ -113,7 +119,7 @@ class Unsorted:
         np.cumsum(lengths[order], out=offsets[1:])
         targets = np.empty(len(order), np.int64)
         targets[order] = offsets[:-1]
-        values = _room(self.tokens, kind)
+        values: np.ndarray = _sort_room.take(self.tokens * np.dtype(kind).itemsize).view(kind)
         first = 0
         for piece in self.pieces:
             last = first + len(piece.rank)
@@ -131,17 +137,6 @@ class Unsorted:
     def _joined(self, name: str, kind: Any, width: int = 0) -> np.ndarray:
         empty = np.zeros((0, width) if width else 0, kind)
         return np.concatenate([empty, *(getattr(piece, name) for piece in self.pieces)])
-
-
-_rooms: dict[str, np.ndarray] = {}
-
-
-def _room(count: int, kind: type) -> np.ndarray:
-    """An array in memory that is kept from call to call: fresh pages cost more than what is done in them."""
-    size = count * np.dtype(kind).itemsize
-    if len(_rooms.get("bytes", ())) < size:
-        _rooms["bytes"] = np.empty(size, np.uint8)
-    return _rooms["bytes"][:size].view(kind) if size else np.empty(0, kind)
 
 
 def _order(rank: np.ndarray, id: np.ndarray) -> np.ndarray:
@@ -174,32 +169,66 @@ def encoded(
     return Piece(ranks(id, seed), id, weight[rows], sizes[rows], offsets[:-1][rows], np.diff(offsets)[rows], values)
 
 
-def write_run(path: Path, found: Unsorted, vocab_size: int) -> None:
-    """Write documents as one run."""
-    columns = found.in_order(np.uint16 if vocab_size <= NARROW_TO else np.uint32)
-    schema = pa.schema([*RUN_FIELDS, pa.field("tokens", columns["tokens"].type, nullable=False)])
-    batch = pa.RecordBatch.from_arrays([columns[name] for name in schema.names], schema=schema)
-    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, schema) as writer:
+def write_run(folder: Path, name: str, found: Unsorted, vocab_size: int) -> dict[str, dict[str, int]]:
+    """Write documents as the run ``name``: two files; returns the size of each."""
+    columns = found.in_order(_kind(vocab_size))
+    columns["end"] = pa.array(columns["tokens"].offsets.to_numpy()[1:])
+    batch = pa.RecordBatch.from_arrays([columns[name] for name in RUN.names], schema=RUN)
+    table, ids = folder / f"{name}.arrow", folder / f"{name}.ids"
+    with pa.OSFile(str(table), "wb") as stream, pa.ipc.new_file(stream, RUN) as writer:
         writer.write_batch(batch)
+    with DirectFile(ids) as file:
+        file.write(columns["tokens"].values.to_numpy())
+    return {path.name: {"bytes": path.stat().st_size} for path in (table, ids)}
+
+
+def _kind(vocab_size: int) -> type:
+    return np.uint16 if vocab_size <= NARROW_TO else np.uint32
 
 
 class Run:
-    """A run on disk, memory-mapped."""
+    """A run on disk. folder: of its files. name: without ending."""
 
-    def __init__(self, path: Path) -> None:
-        with opened(path) as reader:
+    def __init__(self, folder: Path, name: str, vocab_size: int) -> None:
+        with opened(folder / f"{name}.arrow") as reader:
             self.batch = reader.get_batch(0)
-        self.rank = self.batch["rank"].to_numpy()
+        self.ids, self.kind = folder / f"{name}.ids", _kind(vocab_size)
+        self.rank, self.end = self.batch["rank"].to_numpy(), self.batch["end"].to_numpy()
 
-    def between(self, low: int, high: int) -> Piece:
-        """The documents whose ranks are in [low, high); no copy."""
+    def between(self, low: int, high: int) -> tuple[int, int]:
+        """The rows [first, last) whose ranks are in [low, high)."""
         first = int(np.searchsorted(self.rank, np.uint64(low)))
-        last = len(self.rank) if high >= RANKS else int(np.searchsorted(self.rank, np.uint64(high)))
-        rows, tokens = slice(first, last), self.batch["tokens"]
-        offsets = tokens.offsets.to_numpy()[first : last + 1]
+        return first, len(self.rank) if high >= RANKS else int(np.searchsorted(self.rank, np.uint64(high)))
+
+    def place(self, first: int, last: int) -> tuple[int, int]:
+        """Bytes [start, stop) of the ids of rows [first, last)."""
+        start = int(self.end[first - 1]) if first else 0
+        stop = int(self.end[last - 1]) if last else 0
+        return start * np.dtype(self.kind).itemsize, max(start, stop) * np.dtype(self.kind).itemsize
+
+    def read(self, first: int, last: int, into: np.ndarray) -> Piece:
+        """Rows [first, last); their ids are read into ``into``, see ``read_direct``."""
+        values: np.ndarray = read_direct(self.ids, *self.place(first, last), into).view(self.kind)
+        rows, start = slice(first, last), int(self.end[first - 1]) if first else 0
+        starts = np.concatenate([[start], self.end[rows]])[:-1] - start
         weight, text_bytes = (self.batch[name].to_numpy()[rows] for name in ("weight", "text_bytes"))
-        id, starts, values = id_bytes(self.batch["id"])[rows], offsets[:-1], tokens.values.to_numpy()
-        return Piece(self.rank[rows], id, weight, text_bytes, starts, np.diff(offsets), values)
+        id, lengths = id_bytes(self.batch["id"])[rows], self.end[rows] - starts - start
+        return Piece(self.rank[rows], id, weight, text_bytes, starts, lengths, values)
+
+
+_read_room = Room()
+
+
+def between(runs: Sequence[Run], low: int, high: int) -> Unsorted:
+    """What runs hold in [low, high). The ids lie in memory that the next call takes for its own."""
+    wanted = [(run, *run.between(low, high)) for run in runs]
+    wanted = [(run, first, last) for run, first, last in wanted if first < last]
+    sizes = [span(*run.place(first, last)) for run, first, last in wanted]
+    room, found, at = _read_room.take(sum(sizes)), Unsorted(), 0
+    for (run, first, last), size in zip(wanted, sizes, strict=True):
+        found.add(run.read(first, last, room[at : at + size]))
+        at += size
+    return found
 
 
 def rank_ranges(tokens: int, shard_tokens: int) -> list[tuple[int, int]]:
@@ -215,20 +244,19 @@ class MergeTask:
     Opening a run costs 0.2 ms, so one task makes many shards where there are very many (see ``merge_tasks``).
     """
 
-    runs: tuple[Path, ...]
+    runs: tuple[tuple[Path, str], ...]  # folder and name
+    vocab_size: int
     domain: str
     split: str
     ranges: tuple[tuple[int, int], ...]
 
     def run(self, folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
         """Write shard-00000.arrow, ...; returns a list of their counts, None for a range without documents."""
-        runs = [Run(path) for path in self.runs]
+        runs = [Run(*run, self.vocab_size) for run in self.runs]
         shards: list[dict[str, Any] | None] = []
         parts: dict[str, dict[str, int]] = {}
         for number, (low, high) in enumerate(self.ranges):
-            found = Unsorted()
-            for run in runs:
-                found.add(run.between(low, high))
+            found = between(runs, low, high)
             if found.documents:
                 target = folder / f"shard-{number:05d}.arrow"
                 shards.append(self._write(target, found))
@@ -240,15 +268,13 @@ class MergeTask:
 
     def _write(self, target: Path, found: Unsorted) -> dict[str, Any]:
         columns = found.in_order()
-        write_tokens(target, self.domain, self.split, columns)
+        info = write_tokens(target, self.domain, self.split, columns)
         text_bytes = int(columns["text_bytes"].to_numpy().sum())
-        counts = {"documents": found.documents, "tokens": found.tokens, "text_bytes": text_bytes}
-        return {**counts, "bytes": target.stat().st_size, "xxh3": file_digest(target)}
+        return {"documents": found.documents, "tokens": found.tokens, "text_bytes": text_bytes, **info}
 
 
-def merge_tasks(runs: tuple[Path, ...], domain: str, split: str, tokens: int, shard_tokens: int) -> Iterator[MergeTask]:
-    """The tasks that make the shards of a domain's split, in order; at most MERGE_TASKS of them."""
-    ranges = rank_ranges(tokens, shard_tokens)
-    step = -(-len(ranges) // MERGE_TASKS)
-    for first in range(0, len(ranges), step):
-        yield MergeTask(runs, domain, split, tuple(ranges[first : first + step]))
+def merge_tasks(task: MergeTask) -> Iterator[MergeTask]:
+    """A task that would make all shards, as at most MERGE_TASKS that make some each, in order."""
+    step = -(-len(task.ranges) // MERGE_TASKS)
+    for first in range(0, len(task.ranges), step):
+        yield replace(task, ranges=task.ranges[first : first + step])

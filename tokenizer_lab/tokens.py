@@ -29,6 +29,7 @@ import pyarrow as pa
 
 from jacorpus.errors import InputError, nearest
 from jacorpus.schema import ID
+from tokenizer_lab.direct import DirectFile
 
 if TYPE_CHECKING:
     from tokenizer_lab.tokenizer import Tokenizer
@@ -191,13 +192,14 @@ def manifest_of(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def write_tokens(path: Path, domain: str, split: str, columns: dict[str, pa.Array]) -> None:
-    """Write one shard: columns id, weight, text_bytes and tokens, in order."""
+def write_tokens(path: Path, domain: str, split: str, columns: dict[str, pa.Array]) -> dict[str, Any]:
+    """Write one shard: columns id, weight, text_bytes and tokens, in order; returns its bytes and xxh3."""
     rows = len(columns["id"])
     names = {name: _constant(value, rows) for name, value in (("domain", domain), ("split", split))}
     batch = pa.RecordBatch.from_arrays([{**columns, **names}[name] for name in TOKENS.names], schema=TOKENS)
-    with pa.OSFile(str(path), "wb") as stream, pa.ipc.new_file(stream, TOKENS) as writer:
+    with DirectFile(path) as file, pa.ipc.new_file(pa.PythonFile(file, "w"), TOKENS) as writer:
         writer.write_batch(batch)
+    return {"bytes": file.bytes, "xxh3": file.xxh3}
 
 
 def _constant(value: str, rows: int) -> pa.DictionaryArray:

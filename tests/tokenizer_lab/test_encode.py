@@ -283,13 +283,19 @@ def test_a_run_holds_wide_ids_where_it_has_to(tmp_path, vocab_size):
     found = shuffle.Unsorted()
     piece = (np.array([9, 4], np.uint64), id, one.astype(np.int8), one, np.array([0, 1]), np.array([1, 2]), ids)
     found.add(shuffle.Piece(*piece))
-    shuffle.write_run(tmp_path / "run.arrow", found, vocab_size)
-    run = shuffle.Run(tmp_path / "run.arrow")
-    assert run.batch["tokens"].values.type == (pa.uint16() if vocab_size == 1 << 16 else pa.uint32())
-    again = shuffle.Unsorted()
-    again.add(run.between(0, shuffle.RANKS))
-    columns = again.in_order()
+    sizes = shuffle.write_run(tmp_path, "run", found, vocab_size)
+    assert sizes["run.ids"]["bytes"] == (6 if vocab_size == 1 << 16 else 12)
+    run = shuffle.Run(tmp_path, "run", vocab_size)
+    columns = shuffle.between([run], 0, shuffle.RANKS).in_order()
     assert columns["tokens"].type == pa.large_list(pa.uint32())
     assert columns["tokens"].to_pylist() == [[5, 6], [vocab_size - 1]]
-    assert run.between(5, 9).rank.tolist() == []
-    assert run.between(4, 5).values[run.between(4, 5).starts[0]] == 5
+    assert shuffle.between([run], 5, 9).documents == 0
+    assert shuffle.between([run], 5, 10).in_order()["tokens"].to_pylist() == [[vocab_size - 1]]
+
+
+def test_a_corpus_of_empty_documents_is_kept(tmp_path):
+    path = jsonl(tmp_path / "in.jsonl", ["", "", ""])
+    tokens = encode_corpus(open_corpus([f"x={path}"]), "byte", tmp_path / "out")
+    assert tokens.manifest["counts"] == {"read": 3, "documents": 3, "tokens": 0, "text_bytes": 0, "empty": 3, "lost": 0}
+    assert tokens.shards[0].offsets.tolist() == [0, 0, 0, 0]
+    assert len(tokens.shards[0].ids) == 0
