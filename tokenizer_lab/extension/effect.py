@@ -74,23 +74,30 @@ def measure(
     """
     try:
         drawn = draw([domain], budget_bytes, seed, split="valid" if learned_from else None)
-        effect = Effect(domain.name)
+        held_out = True
     except InputError:
-        drawn = draw([domain], budget_bytes, seed, split=None)
-        effect = Effect(domain.name, held_out=False)
+        drawn, held_out = draw([domain], budget_bytes, seed, split=None), False
+    return measure_texts(base, extended, domain.name, drawn.texts, held_out)
+
+
+def measure_texts(
+    base: Tokenizer, extended: Tokenizer, name: str, documents: pa.LargeStringArray, held_out: bool = True
+) -> Effect:
+    """Both tokenizers over documents."""
+    effect = Effect(name, held_out)
     # Tokens of no bytes (unknown, control) count as one, so that no two tokens of a document end at one place.
     lengths = extended.vocabulary.lengths.copy()
     lengths[: base.vocab_size] = base.vocabulary.lengths
     lengths = np.maximum(lengths, 1)
-    for start in range(0, len(drawn.texts), CHUNK_ROWS):
-        texts = drawn.texts.slice(start, CHUNK_ROWS)
+    for start in range(0, len(documents), CHUNK_ROWS):
+        texts = documents.slice(start, CHUNK_ROWS)
         before, after = base.encode(texts), extended.encode(texts)
-        documents, tokens = gone(before, after, lengths)
+        changed, tokens = gone(before, after, lengths)
         effect.documents += len(texts)
         effect.bytes += int(pc.sum(pc.binary_length(texts)).as_py() or 0)
         effect.chars += int(pc.sum(pc.utf8_length(texts)).as_py() or 0)
         effect.tokens_before += len(list_buffers(before)[1])
         effect.tokens_after += len(list_buffers(after)[1])
-        effect.documents_changed += documents
+        effect.documents_changed += changed
         effect.tokens_gone += tokens
     return effect
