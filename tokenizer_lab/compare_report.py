@@ -88,10 +88,14 @@ def overview(compared: Compared) -> tuple[Block, ...]:
 def _tokenizers(compared: Compared) -> Table:
     titles = (Column("tokenizer"), Column("hash"), Column("format"), Column("algorithm"), Column("ids", "count"))
     rows = tuple(
-        (name, t.fingerprint[:HASH], t.format, t.algorithm, t.vocab_size, t.engine, t.why_slow)
+        (name, t.fingerprint[:HASH], t.format, t.algorithm, t.vocab_size, t.engine, t.reference_name, t.why_slow)
         for name, t in compared.tokenizers.items()
     )
-    return Table("Tokenizers", (*titles, Column("encoded by"), Column("why not our kernels")), rows)
+    return Table(
+        "Tokenizers",
+        (*titles, *(Column(title) for title in ("encoded by", "checked against", "why not our kernels"))),
+        rows,
+    )
 
 
 def _corpora(compared: Compared) -> Table:

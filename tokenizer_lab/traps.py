@@ -49,8 +49,13 @@ def _lossy(compared: Compared) -> list[Warning]:
     for (name, corpus), share in _cells(compared, "round_trip", "documents that come back").items():
         if share < 1 and (name not in worst or share < worst[name][0]):
             worst[name] = share, corpus
+    why = compared.column("round_trip", "what the others lost")
     return [
-        (name, f"does not give the text back: {show(share, 'share')} of the documents of {corpus} return as they were")
+        (
+            name,
+            f"does not give the text back: {show(share, 'share')} of the documents of {corpus} return as they were; "
+            f"the others lost: {why.cells[name, corpus] if why else ''}",
+        )
         for name, (share, corpus) in worst.items()
     ]
 
