@@ -8,7 +8,6 @@ sentencepiece's BPE is over characters: for its speed only. Also what pattern an
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -149,8 +148,13 @@ def alone(who: str, source: str, out: str, kind: str) -> None:
     start, wall = time.process_time(), time.perf_counter()
     TRAINERS[who](Path(source), Path(out), kind)
     seconds, wall = time.process_time() - start, time.perf_counter() - wall
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    print(json.dumps({"cpu_s": seconds, "wall_s": round(wall, 2), "rss_mb": round(rss)}))
+    print(json.dumps({"cpu_s": seconds, "wall_s": round(wall, 2), "rss_mb": round(peak_mb())}))
+
+
+def peak_mb() -> float:
+    """Most memory this program held. (``ru_maxrss`` would count the one it was started from.)"""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024 / 1e6
 
 
 def apart(who: str, source: Path, out: Path, kind: str = PATTERN) -> Call:

@@ -1,7 +1,6 @@
 """karpathy/rustbpe: byte-level BPE of JSONL. ``train_bpe_rustbpe.py IN.jsonl VOCABULARY PATTERN OUT.tiktoken``."""
 
 import base64
-import resource
 import sys
 from pathlib import Path
 
@@ -16,7 +15,9 @@ def main(source: str, vocabulary: str, pattern: str, out: str) -> None:
     cpu, wall, _ = measured(lambda: tokenizer.train_from_iterator(iter(texts), int(vocabulary), pattern=pattern))
     ranks = sorted(tokenizer.get_mergeable_ranks(), key=lambda pair: pair[1])
     Path(out).write_bytes(b"".join(base64.b64encode(bytes(token)) + b" %d\n" % rank for token, rank in ranks))
-    say(["rustbpe"], cpu, wall, rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024 / 1e6
+    say(["rustbpe"], cpu, wall, rss_mb=round(peak))
 
 
 if __name__ == "__main__":
