@@ -30,7 +30,7 @@ def compare(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for report.html, .md and .json.")] = None,
     budget: Annotated[float, typer.Option(min=0.001, help="MB of text drawn of each corpus.")] = 4.0,
     lm: Annotated[bool, typer.Option("--lm", help="Also train small language models: bits per byte.")] = False,
-    lm_budget: Annotated[float, typer.Option(min=0.001, help="MB of text they train on, of each corpus.")] = 1.0,
+    lm_budget: Annotated[float, typer.Option(min=0.001, help="MB of text they train on, of all corpora.")] = 3.0,
     seeds: Annotated[int, typer.Option(min=3, help="Language models per tokenizer, each on another draw.")] = 3,
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Only documents of split `valid`: none of ours was trained on them.")

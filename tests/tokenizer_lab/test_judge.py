@@ -42,7 +42,7 @@ def judged(corpus: str):
 
 
 def test_no_tokenizer_goes_below_the_entropy_of_the_source(judged) -> None:
-    """Counting over 18 bytes with little text stays above it by a fifth."""
+    """Counting over 12 bytes with little text stays above it by a fifth."""
     for name in ("byte", "pairs"):
         assert ENTROPY < judged.mean("equal text", name, "words") < 1.25 * ENTROPY
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numba import njit
 
-CONTEXT_BYTES = 18
+CONTEXT_BYTES = 12
 _TRUST = 1.0
 _MOST_ORDERS = 64
 _FIRST_SLOTS = 1 << 16
