@@ -29,8 +29,8 @@ WANTED = "expected a Hugging Face tokenizer.json, an object with the keys model 
 AT_ONCE = 64
 """Strings of added tokens in one regular expression."""
 
-Sizes = Callable[[pa.Array], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""Texts -> (offsets int64 [N+1], ids uint32 [T], bytes of each token [T])."""
+Sizes = Callable[[pa.Array, bool], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""(texts, whether sizes are needed) -> (offsets int64 [N+1], ids uint32 [T], bytes of each token [T] or [0])."""
 
 
 class Fast(Tokenizer):
@@ -54,13 +54,13 @@ class Fast(Tokenizer):
         self._strings = {"text": plain, "ids": [*plain, *self.vocabulary.specials]}
 
     def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
-        offsets, ids, _ = self._sizes(texts)
+        offsets, ids, _ = self._sizes(texts, False)
         found = token_lists(offsets, ids)
         rows = self._held(texts, special_text)
         return _replaced(found, rows, self._library.encode(texts.take(rows), special_text)) if len(rows) else found
 
     def encode_with_offsets(self, texts: pa.Array) -> Encoding:
-        found, rows = placed(*self._sizes(texts)), self._held(texts, "text")
+        found, rows = placed(*self._sizes(texts, True)), self._held(texts, "text")
         if not len(rows):
             return found
         other = self._library.encode_with_offsets(texts.take(rows))
@@ -141,13 +141,15 @@ def _chain(content: dict[str, Any], vocabulary: Vocabulary) -> Sizes | str:
     return f"for {kind} of this form there is no kernel of ours"
 
 
-def _by_unigram(texts: pa.Array, table: UnigramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return unigram_huggingface(texts, table)
+def _by_unigram(texts: pa.Array, sized: bool, table: UnigramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return unigram_huggingface(texts, table, sized)
 
 
-def _by_byte_pairs(texts: pa.Array, pairs: BytePairs, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _by_byte_pairs(
+    texts: pa.Array, sized: bool, pairs: BytePairs, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     offsets, ids = pairs.encode(texts)
-    return offsets, ids, lengths[ids]
+    return offsets, ids, lengths[ids] if sized else np.zeros(0, np.int64)
 
 
 def read_content(path: Path) -> dict[str, Any]:

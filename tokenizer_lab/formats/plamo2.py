@@ -76,20 +76,20 @@ class Plamo2(Tokenizer):
             found[self.vocabulary.pieces[id].decode()] = int(id), cost
         return {piece: entry for piece, entry in found.items() if entry[1] < NEVER_COST}
 
-    def _sizes(self, texts: pa.Array, special_text: SpecialText) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(offsets [N+1], ids [T], bytes of each token [T])."""
+    def _sizes(self, texts: pa.Array, special_text: SpecialText, sized: bool) -> tuple[np.ndarray, ...]:
+        """(offsets [N+1], ids [T], bytes of each token [T], empty where they are not asked for)."""
         if self._twin:
             return unigram_plamo2_naive(texts, self._matched(special_text), self._byte_ids)
         if special_text not in self._tables:
             self._tables[special_text] = plamo2_table(self._matched(special_text), self._byte_ids)
-        return unigram_plamo2(texts, self._tables[special_text])
+        return unigram_plamo2(texts, self._tables[special_text], sized)
 
     def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
-        offsets, ids, _ = self._sizes(texts, special_text)
+        offsets, ids, _ = self._sizes(texts, special_text, False)
         return token_lists(offsets, ids)
 
     def encode_with_offsets(self, texts: pa.Array) -> Encoding:
-        return placed(*self._sizes(texts, "text"))
+        return placed(*self._sizes(texts, "text", True))
 
     def decode(self, tokens: pa.LargeListArray) -> pa.LargeBinaryArray:
         return joined(self._table, tokens)

@@ -208,6 +208,7 @@ def _turned(n, back, taken):
 
 @nb.njit(cache=True, nogil=True)
 def _unigram_huggingface(offsets, data, codes, slots, scores, entry_ids, byte_ids, settings, split, ids, sizes):
+    sized = len(sizes) > 0
     mark, prefix, unknown_id, unknown_score = settings
     found = np.zeros(len(offsets), np.int64)
     longest = 0
@@ -229,39 +230,39 @@ def _unigram_huggingface(offsets, data, codes, slots, scores, entry_ids, byte_id
             end, slot = np.uint64(back[i]), np.uint64(taken[i])
             at, width = np.uint64(place[i]), place[end] - place[i]
             if slot > 0:
-                ids[t], sizes[t] = entry_ids[slot], width
-                t += np.uint64(1)
+                ids[t] = entry_ids[slot]
             elif len(byte_ids):
                 for k in range(at, np.uint64(place[end])):
-                    ids[t], sizes[t] = byte_ids[data[k]], 1
+                    ids[t] = byte_ids[data[k]]
+                    if sized:
+                        sizes[t] = 1
                     t += np.uint64(1)
+                i = end
+                continue
             elif fused:
-                sizes[t - np.uint64(1)] += width
+                t -= np.uint64(1)
+                width += np.int64(sizes[t]) if sized else 0
             else:
-                ids[t], sizes[t] = unknown_id, width
-                t += np.uint64(1)
+                ids[t] = unknown_id
+            if sized:
+                sizes[t] = width
+            t += np.uint64(1)
             fused = slot == 0 and np.int64(code[end]) != stop_at
             i = end
         found[d + 1] = t
     return found
 
 
-def unigram_huggingface(array: pa.Array, table: UnigramTable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int32 [T]) of a string array; a prefix has no bytes."""
+def unigram_huggingface(
+    array: pa.Array, table: UnigramTable, sized: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int32 [T]) of a string array; a prefix has no bytes.
+
+    sized: False leaves the third empty.
+    """
     offsets, data = text_buffers(array)
     room = int(offsets[-1] - offsets[0]) + len(array)
-    ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int32)
-    found = _unigram_huggingface(
-        offsets,
-        data,
-        table.codes,
-        table.slots,
-        table.slots.view(np.float64),
-        table.ids,
-        table.byte_ids,
-        table.settings,
-        table.split,
-        ids,
-        sizes,
-    )
+    ids, sizes = np.empty(room, np.uint32), np.empty(room if sized else 0, np.int32)
+    tables = (table.codes, table.slots, table.slots.view(np.float64), table.ids, table.byte_ids)
+    found = _unigram_huggingface(offsets, data, *tables, table.settings, table.split, ids, sizes)
     return found, ids[: found[-1]].copy(), sizes[: found[-1]].copy()

@@ -123,6 +123,7 @@ def _choose(slots, code, n, cost, ends, chosen):
 
 @nb.njit(cache=True, nogil=True)
 def _unigram_plamo2(offsets, data, codes, slots, byte_ids, ids, sizes):
+    sized = len(sizes) > 0
     found = np.zeros(len(offsets), np.int64)
     longest = 0
     for d in range(len(offsets) - 1):
@@ -138,21 +139,30 @@ def _unigram_plamo2(offsets, data, codes, slots, byte_ids, ids, sizes):
         while i < n:
             end = np.uint64(ends[i])
             if chosen[i] >= 0:
-                ids[t], sizes[t] = chosen[i], place[end] - place[i]
+                ids[t] = chosen[i]
+                if sized:
+                    sizes[t] = place[end] - place[i]
                 t += np.uint64(1)
             else:
                 for k in range(np.uint64(place[i]), np.uint64(place[end])):
-                    ids[t], sizes[t] = byte_ids[data[k]], 1
+                    ids[t] = byte_ids[data[k]]
+                    if sized:
+                        sizes[t] = 1
                     t += np.uint64(1)
             i = end
         found[d + 1] = t
     return found
 
 
-def unigram_plamo2(array: pa.Array, table: Plamo2Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int32 [T]) of a string array."""
+def unigram_plamo2(
+    array: pa.Array, table: Plamo2Table, sized: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(offsets int64 [N+1], ids uint32 [T], bytes of each token int32 [T]) of a string array.
+
+    sized: False leaves the third empty.
+    """
     offsets, data = text_buffers(array)
     room = int(offsets[-1] - offsets[0])
-    ids, sizes = np.empty(room, np.uint32), np.empty(room, np.int32)
+    ids, sizes = np.empty(room, np.uint32), np.empty(room if sized else 0, np.int32)
     found = _unigram_plamo2(offsets, data, table.codes, table.slots, table.byte_ids, ids, sizes)
     return found, ids[: found[-1]].copy(), sizes[: found[-1]].copy()

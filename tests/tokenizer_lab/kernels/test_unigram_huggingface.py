@@ -32,6 +32,9 @@ def assert_equal(array: pa.Array, made: UnigramRules) -> None:
     for x, y in zip(ours, unigram_huggingface_naive(array, made), strict=True):
         assert x.dtype == y.dtype
         assert np.array_equal(x, y)
+    bare = unigram_huggingface(array, unigram_table(made), sized=False)
+    assert np.array_equal(bare[0], ours[0])
+    assert np.array_equal(bare[1], ours[1])
 
 
 few = st.text(st.sampled_from("ab日本▁𠮷"), min_size=1, max_size=5)

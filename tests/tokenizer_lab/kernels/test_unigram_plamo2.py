@@ -20,6 +20,9 @@ def assert_equal(array: pa.Array, pieces: dict[str, tuple[int, int]]) -> None:
     for x, y in zip(ours, unigram_plamo2_naive(array, pieces, BYTE_IDS), strict=True):
         assert x.dtype == y.dtype
         assert np.array_equal(x, y)
+    bare = unigram_plamo2(array, plamo2_table(pieces, BYTE_IDS), sized=False)
+    assert np.array_equal(bare[0], ours[0])
+    assert np.array_equal(bare[1], ours[1])
 
 
 few = st.text(st.sampled_from("abc日本𠮷"), min_size=1, max_size=5)
