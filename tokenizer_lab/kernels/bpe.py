@@ -38,6 +38,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX2 = np.uint64(0xC2B2AE3D27D4EB4F)
 _ID = np.uint64((1 << 20) - 1)
 _2, _20, _32, _40, _60 = np.array([2, 20, 32, 40, 60], np.uint64)
+_LINE = 64  # bytes that a processor fetches at once
 
 
 def encode_naive(
@@ -175,6 +176,11 @@ def _slot(low, high, t):
 
 
 @njit(cache=True, nogil=True, forceinline=True)
+def _holds(memory, slot, low, high):
+    return memory[slot] == low and memory[slot + 1] == high
+
+
+@njit(cache=True, nogil=True, forceinline=True)
 def _recall(memory, slot, out, w):
     """Write the ids of a slot; up to five places behind them are written without use."""
     first = memory[slot + 2]
@@ -192,6 +198,7 @@ def _recall(memory, slot, out, w):
 
 @njit(cache=True, nogil=True)
 def _remember(memory, slot, low, high, out, begin, w):
+    """Put a key and its ids into a slot; what was there is forgotten."""
     count = w - begin
     if count > MOST_KEPT:
         return
@@ -211,7 +218,7 @@ def _part(data, start, stop, t, out, w):
         return _merged(data, start, stop, t, out, w)
     low, high = key(data, start, stop, t.size)
     slot = _slot(low, high, t)
-    if t.memory[slot] == low and t.memory[slot + 1] == high:
+    if _holds(t.memory, slot, low, high):
         return _recall(t.memory, slot, out, w)
     end = _merged(data, start, stop, t, out, w)
     _remember(t.memory, slot, low, high, out, w, end)
@@ -233,6 +240,8 @@ def _cut_up(data, start, stop, t, out, w):
             part = at
         char = next_char
         at += width
+    if part == start:  # whole: asked for in vain already, or too long to be remembered
+        return _merged(data, start, stop, t, out, w)
     return _part(data, part, stop, t, out, w)
 
 
@@ -245,23 +254,23 @@ def _document(data, at, stop, chars, family, most, ends, piece, t, whole_view, o
             piece += 1
         else:
             end = piece_end(data, at, stop, chars, family, most)
+        if whole_view[4]:  # before the memory, which does not tell a part from a whole
+            known = whole(data, at, end, whole_view[0], whole_view[1], whole_view[2])
+            if known >= 0:
+                out[w] = whole_view[3][known]
+                w, at = w + 1, end
+                continue
         short = end - at <= LONGEST
         low, high, slot = np.uint64(0), np.uint64(0), 0
         if short:
             low, high = key(data, at, end, t.size)
             slot = _slot(low, high, t)
-            if t.memory[slot] == low and t.memory[slot + 1] == high:
+            if _holds(t.memory, slot, low, high):
                 w = _recall(t.memory, slot, out, w)
                 at = end
                 continue
-        begin, known = w, np.int64(-1)
-        if whole_view[4]:
-            known = whole(data, at, end, whole_view[0], whole_view[1], whole_view[2])
-        if known >= 0:
-            out[w] = whole_view[3][known]
-            w += 1
-        else:
-            w = _cut_up(data, at, end, t, out, w)
+        begin = w
+        w = _cut_up(data, at, end, t, out, w)
         if short:
             _remember(t.memory, slot, low, high, out, begin, w)
         at = end
@@ -310,6 +319,13 @@ def _encode(offsets, data, chars, family, most, ends, tables, bits, ordered, mem
     return firsts, out[:w].copy()
 
 
+def _aligned(words: int) -> np.ndarray:
+    """uint64 [words] of zeros that begin with a line of the processor's cache."""
+    room = np.zeros(words * 8 + _LINE, np.uint8)
+    skip = -room.ctypes.data % _LINE
+    return room[skip : skip + words * 8].view(np.uint64)
+
+
 class BytePairs:
     """An encoder over checked tables. pattern: a name of PATTERNS or a regular expression.
 
@@ -332,6 +348,6 @@ class BytePairs:
         ends = split(texts, self.pattern)[1] if self._scanner[0] == _GIVEN else np.zeros(0, np.int64)
         memory = getattr(self._threads, "memory", None)
         if memory is None:
-            memory = self._threads.memory = np.zeros(4 * SLOTS, np.uint64)
+            memory = self._threads.memory = _aligned(4 * SLOTS)
         how = (self._arrays, self._bits, self.tables.ordered, memory)
         return _encode(offsets, data, character_bits(), *self._scanner, ends, *how)

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 MOST_BITS = 21
-_BITS_A_PAIR = 16
+_BITS_A_PLACE = 64
 _LEFT, _RIGHT = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _6, _8, _16, _63, _64 = np.array([6, 8, 16, 63, 64], np.uint64)
 _1 = np.uint64(1)
@@ -96,8 +96,12 @@ def _close(arena, starts, chosen, pairs, parts, bits):
 
 def closed_places(arena: np.ndarray, starts: np.ndarray, chosen: np.ndarray) -> Closed:
     """The bits of the chosen tokens. arena: uint8 [B], starts: int64 [K + 1], chosen: bool [K]."""
-    inside = int(np.count_nonzero(arena & 0xC0 != 0x80))
-    bits = min(MOST_BITS, max(6, (inside * _BITS_A_PAIR).bit_length()))
-    pairs, parts = np.zeros(1 << (bits - 6), np.uint64), np.zeros(1 << (bits - 6), np.uint64)
-    _close(arena, starts, chosen, pairs, parts, bits)
-    return Closed(pairs, parts)
+    bits = MOST_BITS
+    while True:
+        closed = Closed(np.zeros(1 << (bits - 6), np.uint64), np.zeros(1 << (bits - 6), np.uint64))
+        _close(arena, starts, chosen, *closed, bits)
+        most = max(int(np.bitwise_count(half).sum()) for half in closed)
+        fewer = max(6, (most * _BITS_A_PLACE).bit_length())
+        if fewer >= bits:
+            return closed
+        bits = fewer  # small enough for the cache nearest to the core

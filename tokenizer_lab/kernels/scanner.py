@@ -14,12 +14,20 @@ from functools import cache
 import numpy as np
 from numba import njit
 
+from jacorpus.kernels.vectors import trailing_zeros
 from tokenizer_lab.kernels import character_classes as classes
 from tokenizer_lab.kernels import patterns
+from tokenizer_lab.kernels.pointers import eight_bytes
 
 L, N, S, LINE, REST, UP, LOW, KANJI, HIRAGANA, KATAKANA, TAIL, OTHER, SLASH = (1 << bit for bit in range(13))
 JAPANESE = KANJI | HIRAGANA | KATAKANA
 LOWERCASE, FOLDED, ASCII = 0, 1, 2  # how 's 't 're 've 'm 'll 'd are compared; FOLDED takes ſ (U+017F) for s
+EIGHT = 8
+FIRST_NOT_ASCII = 0x80
+_EVERY = 0x0101010101010101
+_CASE, _SEVEN_BITS, _EIGHTH_BITS = (np.uint64(_EVERY * byte) for byte in (0x20, 0x7F, 0x80))
+_FROM_A, _OVER_Z = np.uint64(_EVERY * (0x80 - ord("a"))), np.uint64(_EVERY * (0x7F - ord("z")))
+_3 = np.uint64(3)
 GPT2, CL100K, LLAMA3, O200K, JA, OKURIGANA, NONE = range(7)
 FAMILIES = {"gpt2": GPT2, "cl100k": CL100K, "llama3": LLAMA3, "o200k": O200K, "ja": JA, "ja-okurigana": OKURIGANA}
 
@@ -70,7 +78,7 @@ def _ranges(inside: str) -> list[tuple[int, int]]:
 def _at(data, i, bits):
     """(bits of the character at byte i, its bytes)."""
     lead = np.uint32(data[i])
-    if lead < 0x80:
+    if lead < FIRST_NOT_ASCII:
         return bits[lead], 1
     if lead < 0xE0:
         return bits[((lead & 0x1F) << 6) | (np.uint32(data[i + 1]) & 0x3F)], 2
@@ -81,9 +89,31 @@ def _at(data, i, bits):
 
 
 @njit(cache=True, nogil=True, forceinline=True)
+def _ascii_letters(data, i, stop):
+    """How many of the eight bytes at i are ASCII letters before the first that is none; 0 near the end of the text.
+
+    All eight are looked at together, for the length of a word is what a processor guesses wrong most often.
+    """
+    if i + EIGHT > stop:
+        return 0
+    word = eight_bytes(data, i)
+    low = (word | _CASE) & _SEVEN_BITS
+    # The eighth bit of a byte: at least a, not over z, and ASCII.
+    others = ~((low + _FROM_A) & ~(low + _OVER_Z) & ~word) & _EIGHTH_BITS
+    return np.int64(trailing_zeros(others) >> _3) if others else EIGHT
+
+
+@njit(cache=True, nogil=True, forceinline=True)
 def _run(data, i, stop, bits, wanted):
     """End of the run of characters with any wanted bit that begins at i."""
     while i < stop:
+        if wanted & (L | OTHER) and data[i] < FIRST_NOT_ASCII:
+            letters = _ascii_letters(data, i, stop)
+            i += letters
+            if letters == EIGHT:
+                continue
+            if i >= stop:
+                break
         found, width = _at(data, i, bits)
         if not found & wanted:
             break
@@ -247,8 +277,10 @@ def _ja(data, i, stop, bits, family, most):
 
 @njit(cache=True, nogil=True, forceinline=True)
 def piece_end(data, i, stop, bits, family, most):
-    """Byte after the piece that begins at byte i < stop of valid UTF-8. bits: character_bits(); family, most: of
-    scanner_of; stop: where the text ends."""
+    """Byte after the piece that begins at byte i < stop of valid UTF-8.
+
+    data, bits: pointers to the text and to character_bits(); family, most: of scanner_of; stop: where the text ends.
+    """
     if family in (CL100K, LLAMA3):
         return _cl100k(data, i, stop, bits, family, most)
     if family == GPT2:

@@ -101,6 +101,14 @@ def test_equals_tiktoken_on_any_ranks(tokens, bits, runs, byte_order):
     assert rows(bpe.BytePairs(from_ranks(ranks), "gpt2").encode(array)) == by_tiktoken(ranks, "gpt2", array)
 
 
+def test_a_whole_pre_token_is_not_taken_for_a_part():
+    """No merge reaches aaaaa: it is an id where it stands alone, and is remembered as a part of a longer pre-token."""
+    ranks = {token: rank for rank, token in enumerate([*BYTES, b"aa", b"ab", b"aaaaa"])}
+    array = pa.array(["aaaaa漢", "aaaaa", "aaaaa漢"], pa.large_string())
+    encoder = bpe.BytePairs(from_ranks(ranks), "gpt2")
+    assert rows(encoder.encode(array)) == rows(encoder.encode(array)) == by_tiktoken(ranks, "gpt2", array)
+
+
 def _spelled() -> dict[int, str]:
     """The characters that Hugging Face's byte-level BPE writes for bytes."""
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
