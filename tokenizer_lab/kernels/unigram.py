@@ -10,10 +10,14 @@ and ids agree on texts of any length. (0.2.0 formed candidates in float64 and ha
 
 A space stands for the mark U+2581, and the mark is put before a text that is not empty (``prefix``).
 
+Between two characters that stand side by side in no piece every way has a cut. So a text falls apart into stretches,
+half of them one character, most of the others seen before: tokenizer_lab.kernels.unigram_memory keeps those.
+
 Legend: N documents, S bytes of UTF-8, T tokens, V ids.
 """
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +26,7 @@ from numba import njit
 from jacorpus.kernels.buffers import text_buffers
 from tokenizer_lab.kernels.pointers import pointer
 from tokenizer_lab.kernels.trie import build_trie
+from tokenizer_lab.kernels.unigram_memory import MOST, SLACK, TOKENS, bit_of, memory, pairs_inside, recall, remember
 
 MARK = "▁"
 RESET = 100_000.0
@@ -102,74 +107,88 @@ def _best_way(
 @dataclass(frozen=True)
 class UnigramTable:
     """Rules made ready for the fast path: codes uint16 [0x110000] and slots int32 as in a trie, byte_ids uint32 [256]
-    or [0], the code of the mark or 0."""
+    or [0], pairs as in unigram_memory, the code of the mark or 0. safe: sums below it stay below RESET in a stretch."""
 
     codes: np.ndarray
     slots: np.ndarray
+    pairs: np.ndarray
     byte_ids: np.ndarray
     unknown_id: int
     unknown_score: np.float32
     prefix: int
     longest: int
+    safe: np.float32
+    threads: threading.local = field(default_factory=threading.local, compare=False)
 
 
 def unigram_table(rules: UnigramRules) -> UnigramTable:
     """Table over the rules. Raises ValueError where the mark is put in and is no piece of its own."""
     ids = np.fromiter(rules.pieces.values(), np.int32, len(rules.pieces))
-    trie = build_trie(list(rules.pieces), ids, np.asarray(rules.scores, np.float32))
+    scores = np.asarray(rules.scores, np.float32)
+    trie = build_trie(list(rules.pieces), ids, scores)
     if (rules.prefix or rules.spaces) and MARK not in rules.pieces:
         raise ValueError("the mark for spaces is no piece of its own")
     codes, mark = trie.codes.copy(), int(trie.codes[ord(MARK)])
     if rules.spaces:
         codes[ord(" ")] = mark
-    byte_ids = np.zeros(0, np.uint32) if rules.byte_ids is None else rules.byte_ids.astype(np.uint32)
-    prefix = mark if rules.prefix else 0
-    longest = max(map(len, rules.pieces), default=1)
-    return UnigramTable(codes, trie.slots, byte_ids, rules.unknown_id, _F(rules.unknown_score), prefix, longest)
+    most = max(abs(rules.unknown_score), float(np.abs(scores).max(initial=0.0)))
+    return UnigramTable(
+        codes,
+        trie.slots,
+        pairs_inside(list(rules.pieces), trie.codes),
+        np.zeros(0, np.uint32) if rules.byte_ids is None else rules.byte_ids.astype(np.uint32),
+        rules.unknown_id,
+        _F(rules.unknown_score),
+        mark if rules.prefix else 0,
+        max(map(len, rules.pieces), default=1),
+        _F(RESET - (MOST + 1) * most),
+    )
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _characters(data, start, stop, codes, code, width):
-    """Fills the code and the bytes of each character of [start, stop); returns their number."""
-    n = np.uint64(0)
-    i = np.uint64(start)
-    end = np.uint64(stop)
+def _characters(data, start, stop, codes, pairs, n, code, place, joined):
+    """Fills the code of each character of [start, stop) from the n-th on, where it begins, and whether it may stand
+    in a piece with the one before; returns their number."""
+    i, n = np.uint64(start), np.uint64(n)
+    begin, end = np.uint64(start), np.uint64(stop)
+    last = np.uint64(code[0]) if n else np.uint64(0)
     while i < end:
         lead = np.uint32(data[i])
+        place[n] = i - begin
         if lead < 0x80:
-            code[n] = codes[lead]
-            width[n] = 1
+            point = lead
             i += np.uint64(1)
         elif lead >= 0xE0 and lead < 0xF0:
             one, two = np.uint32(data[i + np.uint64(1)]), np.uint32(data[i + np.uint64(2)])
-            code[n] = codes[
+            point = (
                 (lead & np.uint32(15)) << np.uint32(12) | (one & np.uint32(63)) << np.uint32(6) | two & np.uint32(63)
-            ]
-            width[n] = 3
+            )
             i += np.uint64(3)
         elif lead < 0xE0:
-            one = np.uint32(data[i + np.uint64(1)])
-            code[n] = codes[(lead & np.uint32(31)) << np.uint32(6) | one & np.uint32(63)]
-            width[n] = 2
+            point = (lead & np.uint32(31)) << np.uint32(6) | np.uint32(data[i + np.uint64(1)]) & np.uint32(63)
             i += np.uint64(2)
         else:
             point = (lead & np.uint32(7)) << np.uint32(6) | np.uint32(data[i + np.uint64(1)]) & np.uint32(63)
             point = point << np.uint32(6) | np.uint32(data[i + np.uint64(2)]) & np.uint32(63)
-            code[n] = codes[point << np.uint32(6) | np.uint32(data[i + np.uint64(3)]) & np.uint32(63)]
-            width[n] = 4
+            point = point << np.uint32(6) | np.uint32(data[i + np.uint64(3)]) & np.uint32(63)
             i += np.uint64(4)
+        c = np.uint64(codes[point])
+        code[n] = c
+        bit = bit_of(last, c)
+        joined[n] = (pairs[bit >> np.uint64(3)] >> (bit & np.uint64(7))) & np.uint64(c != 0)
+        last = c
         n += np.uint64(1)
     return np.int64(n)
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _choose(slots, weights, code, n, longest, unknown_score, best, back, taken):
-    """Fills, for each end 1 to n, the characters of its last piece and its id (-1: unknown). code[n] is 0."""
-    for i in range(1, n + 1):
+def _choose(slots, weights, code, start, n, longest, unknown_score, best, back, taken):
+    """Fills, for each end start + 1 to n, the characters of its last piece and its id (-1: unknown), from the sum
+    best[start]. No piece goes over n."""
+    for i in range(start + 1, n + 1):
         best[i] = -np.inf
-    best[0] = _F(0)
     reset = _F(RESET)
-    for i in range(n):
+    for i in range(start, n):
         here = best[i]
         if here < -reset or here > reset:
             for k in range(i, min(n, i + longest) + 1):
@@ -188,11 +207,10 @@ def _choose(slots, weights, code, n, longest, unknown_score, best, back, taken):
                     best[first], back[first], taken[first] = score, 1, slots[at + np.uint64(2)]
             j = first
             base = np.uint32(slots[at])
-            while base != 0:
-                c = np.uint32(code[j])
-                child = base ^ c
+            while base != 0 and j < n:
+                child = base ^ np.uint32(code[j])
                 at = np.uint64(4) * np.uint64(child)
-                if c == 0 or np.uint32(slots[at + np.uint64(1)]) != node:
+                if np.uint32(slots[at + np.uint64(1)]) != node:
                     break
                 node = child
                 j += 1
@@ -217,56 +235,126 @@ def _put(ids, sizes, sized, t, id, size):
     return t + 1
 
 
+@njit(cache=True, nogil=True, forceinline=True)
+def _put_unknown(data, at, size, byte_ids, unknown_id, fused, ids, sizes, sized, t):
+    """Writes an unknown character of ``size`` bytes at byte ``at``; returns where the next token goes."""
+    if len(byte_ids):
+        for k in range(at, at + size):
+            t = _put(ids, sizes, sized, t, byte_ids[data[k]], 1)
+    elif not fused:
+        t = _put(ids, sizes, sized, t, unknown_id, size)
+    elif sized:
+        sizes[t - 1] += size
+    return t
+
+
+@njit(cache=True, nogil=True, forceinline=True)
+def _turned(start, n, back, taken):
+    """Turns the way that ends at n round: at the start of each token its length and id."""
+    j = n
+    length, id = back[j], taken[j]
+    while j > start:
+        i = j - length
+        length_before, id_before = back[i], taken[i]
+        back[i], taken[i] = length, id
+        j, length, id = i, length_before, id_before
+
+
 @njit(cache=True, nogil=True)
-def _unigram(offsets, data, codes, slots, weights, byte_ids, settings, longest, ids, sizes):
+def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, known, known32, known_f, ids, sizes):
     """Writes ids and, where ``sizes`` has room, the bytes of each; returns where each document's tokens end."""
-    prefix, unknown_id, unknown_score = settings
+    prefix, unknown_id, unknown_score, longest, safe = settings
+    slack = np.float64(RESET) - safe
     found = np.zeros(len(offsets), np.int64)
     most = 0
     for d in range(len(offsets) - 1):
         most = max(most, offsets[d + 1] - offsets[d])
-    code, width, best = np.empty(most + 2, np.uint16), np.empty(most + 2, np.uint8), np.empty(most + 2, np.float32)
-    back, taken = np.empty(most + 2, np.int32), np.empty(most + 2, np.int32)
+    most += 2 * MOST
+    code, joined, place = np.empty(most, np.uint16), np.empty(most, np.uint8), np.empty(most, np.uint32)
+    best, back, taken = np.empty(most, np.float32), np.empty(most, np.int32), np.empty(most, np.int32)
     p_data, p_codes, p_slots, p_weights = pointer(data), pointer(codes), pointer(slots), pointer(weights)
-    p_code, p_best = pointer(code), pointer(best)
+    p_code, p_best, p_place, p_joined = pointer(code), pointer(best), pointer(place), pointer(joined)
     p_back, p_taken, p_ids, p_sizes = pointer(back), pointer(taken), pointer(ids), pointer(sizes)
-    before = 1 if prefix else 0
+    p_pairs, p_code8 = pointer(pairs), pointer(code.view(np.uint8))
+    p_known, p_known32, p_known_f = pointer(known), pointer(known32), pointer(known_f)
+    sums = np.empty(2 * MOST + 2, np.float64)
+    p_sums = pointer(sums)
     sized = len(sizes) > 0
+    reset = _F(RESET)
     t = 0
     for d in range(len(offsets) - 1):
         start, stop = offsets[d], offsets[d + 1]
         if start == stop:
             found[d + 1] = t
             continue
-        if before:
-            code[0], width[0] = prefix, 0
-        n = before + _characters(p_data, start, stop, p_codes, pointer(code[before:]), pointer(width[before:]))
-        code[n] = 0
-        _choose(p_slots, p_weights, p_code, n, longest, unknown_score, p_best, p_back, p_taken)
-        j = n
-        length, id = back[j], taken[j]  # turned round: at a start stand the length and the id of what starts there
-        while j > 0:
-            i = j - length
-            length_before, id_before = back[i], taken[i]
-            back[i], taken[i] = length, id
-            j, length, id = i, length_before, id_before
-        at, i, fused = start, 0, False
+        before = 0
+        if prefix:
+            code[0], place[0], before = prefix, 0, 1
+        n = _characters(p_data, start, stop, p_codes, p_pairs, before, p_code, p_place, p_joined)
+        code[n], place[n], joined[n] = 0, stop - start, 0
+        here, fused, i = _F(0), False, 0
         while i < n:
-            id, length, size = taken[i], back[i], 0
-            for k in range(i, i + length):
-                size += width[k]
-            if id >= 0:
-                t = _put(p_ids, p_sizes, sized, t, id, size)
-            elif len(byte_ids):
-                for k in range(at, at + size):
-                    t = _put(p_ids, p_sizes, sized, t, byte_ids[data[k]], 1)
-            elif not fused:
-                t = _put(p_ids, p_sizes, sized, t, unknown_id, size)
-            elif sized:
-                sizes[t - 1] += size
-            fused = id < 0
-            at += size
-            i += length
+            j = i + 1
+            while p_joined[j]:
+                j += 1
+            if here < -reset or here > reset:
+                here = _F(0)
+            if j == i + 1:
+                at = np.uint64(4) * np.uint64(p_code[i])
+                id = p_slots[at + np.uint64(2)]
+                if p_slots[at + np.uint64(1)] == 0 and id >= 0:
+                    here += p_weights[at + np.uint64(3)]
+                    t = _put(p_ids, p_sizes, sized, t, id, p_place[j] - p_place[i])
+                    fused = False
+                else:
+                    here += unknown_score
+                    size = np.int64(p_place[j]) - np.int64(p_place[i])
+                    at_byte = start + np.int64(p_place[i])
+                    t = _put_unknown(p_data, at_byte, size, byte_ids, unknown_id, fused, p_ids, p_sizes, sized, t)
+                    fused = True
+                i = j
+                continue
+            size = j - i
+            if size <= MOST:
+                entry = recall(p_code8, i, size, p_known)
+                if entry < 0:
+                    entry = -1 - entry
+                    remember(
+                        p_slots, p_weights, p_code8, p_code, i, size, unknown_score, slack,
+                        p_sums, p_back, p_taken, p_known, p_known32, p_known_f, entry,
+                    )  # fmt: skip
+                limit = min(safe, p_known_f[16 * entry + 6])
+                if here < limit and here > -limit:
+                    shape = np.uint32(p_known32[16 * entry + 7])
+                    count = np.int64(shape & np.uint32(7))
+                    for k in range(TOKENS):
+                        p_ids[t + k] = p_known32[16 * entry + 8 + k]
+                        here += p_known_f[16 * entry + 8 + TOKENS + k]
+                    if sized:
+                        at = i
+                        for k in range(count):
+                            shape >>= np.uint32(4)
+                            end = at + np.int64(shape & np.uint32(15))
+                            p_sizes[t + k] = p_place[end] - p_place[at]
+                            at = end
+                    t += count
+                    fused = False
+                    i = j
+                    continue
+            p_best[i] = here
+            _choose(p_slots, p_weights, p_code, i, j, longest, unknown_score, p_best, p_back, p_taken)
+            here = p_best[j]
+            _turned(i, j, p_back, p_taken)
+            while i < j:
+                id, end = p_taken[i], i + p_back[i]
+                size = np.int64(p_place[end]) - np.int64(p_place[i])
+                if id >= 0:
+                    t = _put(p_ids, p_sizes, sized, t, id, size)
+                else:
+                    at_byte = start + np.int64(p_place[i])
+                    t = _put_unknown(p_data, at_byte, size, byte_ids, unknown_id, fused, p_ids, p_sizes, sized, t)
+                fused = id < 0
+                i = end
         found[d + 1] = t
     return found
 
@@ -277,11 +365,15 @@ def unigram(array: pa.Array, table: UnigramTable, sized: bool = True) -> tuple[n
     sized: without, the sizes are an empty array, and a little time is saved.
     """
     offsets, data = text_buffers(array)
-    room = int(offsets[-1] - offsets[0]) + len(array)
+    room = int(offsets[-1] - offsets[0]) + len(array) + SLACK
     ids, sizes = np.empty(room, np.uint32), np.empty(room if sized else 0, np.int32)
-    settings = (table.prefix, table.unknown_id, table.unknown_score)
+    settings = (table.prefix, table.unknown_id, table.unknown_score, table.longest, table.safe)
     weights = table.slots.view(np.float32)
+    known = getattr(table.threads, "known", None)
+    if known is None:
+        known = table.threads.known = memory()
     found = _unigram(
-        offsets, data, table.codes, table.slots, weights, table.byte_ids, settings, table.longest, ids, sizes
-    )
+        offsets, data, table.codes, table.pairs, table.slots, weights, table.byte_ids, settings,
+        known, known.view(np.uint32), known.view(np.float32), ids, sizes,
+    )  # fmt: skip
     return found, ids[: found[-1]].copy(), sizes[: found[-1]].copy()
