@@ -3,6 +3,7 @@
 A segment is a run of characters that one piece may cover. Segments end where the caller cuts (pre-tokens), before and
 after a line feed, at a character that has no code, before a space that follows no space, and before the last space
 of a run if a word follows: a piece may begin with a space or be spaces, as in SentencePiece, and never has one inside.
+A segment has at most LONGEST characters, so that tables stay small for a text without any line end.
 
 Legend: N documents, S bytes of UTF-8, E cuts, U distinct segments, C codes with one 0 behind every segment.
 """
@@ -18,6 +19,7 @@ from jacorpus.kernels.buffers import text_buffers
 
 POINTS = 0x110000
 MOST_CODES = 0xFFFE
+LONGEST = 1 << 14
 _SPACE, _LINE_FEED = 0x20, 0x0A
 _FIRST_ROOM = 1 << 12
 
@@ -50,7 +52,8 @@ def segments_naive(texts: pa.Array, ends: np.ndarray, code_of: np.ndarray) -> di
         segment: list[int] = []
         for i, character in enumerate(text or ""):
             before, after = (text[i - 1] if i else ""), text[i + 1 : i + 2]
-            if place in cuts or "\n" in (character, before) or _word_begins(before, character, after):
+            full = len(segment) == LONGEST
+            if full or place in cuts or "\n" in (character, before) or _word_begins(before, character, after):
                 found[tuple(segment)] += 1
                 segment = []
             place += len(character.encode())
@@ -135,8 +138,8 @@ def _grown(table, hashes, starts, weights, count):
 @njit(cache=True, nogil=True)
 def _coded(offsets, data, ends, code_of, codes):
     """Write the codes of all segments, a 0 behind each; returns (codes written, characters without a code)."""
-    n, uncoded, e = np.uint64(0), np.int64(0), np.int64(0)
-    zero, one = np.uint64(0), np.uint64(1)
+    n, first, uncoded, e = np.uint64(0), np.uint64(0), np.int64(0), np.int64(0)
+    one = np.uint64(1)
     for d in range(len(offsets) - 1):
         i, stop = offsets[d], offsets[d + 1]
         before = np.int64(_LINE_FEED)
@@ -149,9 +152,10 @@ def _coded(offsets, data, ends, code_of, codes):
             if point == _SPACE and not cut:
                 after = np.int64(data[i + 1]) if i + 1 < stop else np.int64(_LINE_FEED)
                 cut = before != _SPACE or (after != _SPACE and after != _LINE_FEED)
-            if cut and n > zero and codes[n - one] != 0:
+            if n > first and (cut or n - first == np.uint64(LONGEST)):
                 codes[n] = 0
                 n += one
+                first = n
             if code != 0:
                 codes[n] = code
                 n += one
@@ -159,9 +163,10 @@ def _coded(offsets, data, ends, code_of, codes):
                 uncoded += 1
             before = point
             i += np.int64(size)
-        if n > zero and codes[n - one] != 0:
+        if n > first:
             codes[n] = 0
             n += one
+            first = n
     return np.int64(n), uncoded
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from jacorpus.kernels.buffers import text_buffers
 from tests.strategies import japanese_texts
 from tokenizer_lab.kernels.unigram_segments import (
+    LONGEST,
     POINTS,
     Segments,
     character_counts,
@@ -72,6 +73,14 @@ def test_many_segments_outgrow_the_first_table() -> None:
     made = segments(array, np.zeros(0, np.int64), coded(array))
     assert len(made.weights) == 20_001
     assert sorted(set(made.weights.tolist())) == [2, len(words) - 1]
+
+
+def test_a_text_without_line_ends_is_cut_into_parts() -> None:
+    array = pa.array(["あ" * (2 * LONGEST) + "い", "う" * (LONGEST + 1)], pa.large_string())
+    code_of = coded(array)
+    made = segments(array, np.zeros(0, np.int64), code_of)
+    assert sorted(map(len, as_dict(made))) == [1, 1, LONGEST, LONGEST]
+    assert as_dict(made) == segments_naive(array, np.zeros(0, np.int64), code_of)
 
 
 def test_nothing() -> None:
