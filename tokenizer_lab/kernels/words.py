@@ -7,10 +7,8 @@ Legend: P words of a batch, D distinct words, S bytes, R runs of words of equal 
 """
 
 from collections import Counter
-from itertools import pairwise
 
 import numpy as np
-import pyarrow as pa
 from numba import njit
 
 from tokenizer_lab.kernels.bpe_train import BARRIER
@@ -189,13 +187,6 @@ class Words:
         _characters(self._store, self.starts, self.uses, counts)
         return counts
 
-    def as_lists(self) -> pa.Table:
-        """Columns word (large_binary) and uses, for a file."""
-        count = len(self)
-        buffers = [None, pa.py_buffer(self.starts.copy()), pa.py_buffer(self.store.copy())]
-        words = pa.Array.from_buffers(pa.large_binary(), count, buffers)
-        return pa.table({"word": words, "uses": pa.array(self.uses.copy(), pa.int64())})
-
 
 def _longer(array: np.ndarray, least: int) -> np.ndarray:
     wider = np.zeros(max(least, len(array) * 5 // 4), array.dtype)
@@ -221,9 +212,3 @@ def lay_out(words: Words, symbols: np.ndarray | None = None) -> tuple[np.ndarray
     length = _lay_out(words.store, words.starts, order, table, sequence)
     last = np.flatnonzero(np.diff(weights, append=0))
     return sequence[:length], order[last], weights[last]
-
-
-def word_list(words: Words) -> list[tuple[bytes, int]]:
-    """(word, uses) in the order they first came, for tests and reports."""
-    store, starts = words.store.tobytes(), words.starts.tolist()
-    return [(store[a:b], n) for (a, b), n in zip(pairwise(starts), words.uses.tolist(), strict=True)]

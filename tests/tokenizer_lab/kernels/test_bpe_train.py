@@ -15,7 +15,7 @@ from tests.strategies import japanese_texts
 from tokenizer_lab.kernels.bpe_pairs import frequent_pairs, pairs_naive
 from tokenizer_lab.kernels.bpe_train import BARRIER, train_merges, train_merges_naive
 from tokenizer_lab.kernels.pretokenize import split
-from tokenizer_lab.kernels.words import Words, lay_out, word_list, words_naive
+from tokenizer_lab.kernels.words import Words, lay_out, words_naive
 
 SYMBOLS = 4
 word = st.lists(st.integers(0, SYMBOLS - 1), max_size=40)
@@ -38,6 +38,12 @@ def laid_out(listed: list[tuple[list[int], int]]) -> tuple[np.ndarray, np.ndarra
 def learned(listed, wanted: int, lengths: list[int], **options) -> list[tuple[int, int, int]]:
     merges = train_merges(*laid_out(listed), np.array(lengths, np.int32), wanted, **options)
     return list(zip(merges.left.tolist(), merges.right.tolist(), merges.counts.tolist(), strict=True))
+
+
+def word_list(found: Words) -> list[tuple[bytes, int]]:
+    """(word, uses) in the order they first came."""
+    store = found.store.tobytes()
+    return [(store[a:b], n) for (a, b), n in zip(pairwise(found.starts.tolist()), found.uses.tolist(), strict=True)]
 
 
 @settings(max_examples=300, deadline=None)
