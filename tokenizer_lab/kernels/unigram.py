@@ -314,13 +314,13 @@ def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, kn
                     fused = True
                 i = j
                 continue
-            size = j - i
-            if size <= MOST:
-                entry = recall(p_code8, i, size, p_known)
+            stretch = j - i
+            if stretch <= MOST:
+                entry = recall(p_code8, i, stretch, p_known)
                 if entry < 0:
                     entry = -1 - entry
                     remember(
-                        p_slots, p_weights, p_code8, p_code, i, size, unknown_score, slack,
+                        p_slots, p_weights, p_code8, p_code, i, stretch, unknown_score, slack,
                         p_sums, p_back, p_taken, p_known, p_known32, p_known_f, entry,
                     )  # fmt: skip
                 limit = min(safe, p_known_f[16 * entry + 6])
@@ -331,12 +331,11 @@ def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, kn
                         p_ids[t + k] = p_known32[16 * entry + 8 + k]
                         here += p_known_f[16 * entry + 8 + TOKENS + k]
                     if sized:
-                        at = i
                         for k in range(count):
                             shape >>= np.uint32(4)
-                            end = at + np.int64(shape & np.uint32(15))
-                            p_sizes[t + k] = p_place[end] - p_place[at]
-                            at = end
+                            end = i + int(shape & np.uint32(15))
+                            p_sizes[t + k] = p_place[end] - p_place[i]
+                            i = end
                     t += count
                     fused = False
                     i = j
