@@ -37,10 +37,10 @@ TEXTS = {
     "Python": "code",
 }
 BARS = {"Japanese novels": 3.5, "Japanese technical": 3.5, "English novels": 3.0, "Python": 3.0}
-MEGABYTES = 4
+MEGABYTES = 10
 DOCUMENT_BYTES = 4000
 RIVALS = ("tiktoken", "tiktoken, one by one", "tokenizers", "fastokens", "gigatoken", "tokie")
-ROUNDS = 1
+ROUNDS = 3
 
 
 def whole_texts(name: str) -> Iterator[str]:
