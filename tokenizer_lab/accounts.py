@@ -1,8 +1,10 @@
 """The accounts of an encoding: every record read is a document written or a record that could not be read."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from jacorpus.errors import TaskError
+from jacorpus.errors import InputError, TaskError
+from tokenizer_lab.corpus import Domain
 from tokenizer_lab.reading import Part
 
 COUNTS = ("documents", "tokens", "text_bytes")
@@ -32,6 +34,15 @@ def accounts(parts: list[tuple[Part, dict[str, Any]]], shards: list[dict[str, An
         "lost": lost,
         "skipped": _by_place(parts, "skipped"),
     }
+
+
+def check_any(domains: Sequence[Domain], parts: list[tuple[Part, dict[str, Any]]]) -> None:
+    """Raises InputError where a corpus holds no document at all (an empty one is one), telling what was lost."""
+    if any(counts["documents"] for _, result in parts for counts in result["counts"].values()):
+        return
+    names, lost = ", ".join(domain.name for domain in domains), _by_place(parts, "lost")
+    why = f": {_sum(lost):,} records lost ({lost[0]['reason']} in {lost[0]['file']})" if lost else ""
+    raise InputError(f"there is no document in {names}{why}; is the text in another --column?")
 
 
 def _sum(rows: list[dict[str, Any]]) -> int:

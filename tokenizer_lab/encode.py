@@ -24,6 +24,7 @@ from jacorpus.progress import Silent, Watcher
 from jacorpus.shards import publish, storage_errors
 from jacorpus.store import Store, write_json
 from jacorpus.tasks import Engine, Task, pending
+from tokenizer_lab.accounts import accounts, check_any
 from tokenizer_lab.corpus import Domain
 from tokenizer_lab.encode_task import OPENED, SPLITS, EncodeTask, TokenizerFile
 from tokenizer_lab.reading import Part, parts_of
@@ -37,7 +38,10 @@ SHARD_TOKENS = 64 << 20
 RUN_TOKENS = 32 << 20
 """Tokens at which a run is sorted and written; a worker holds one run twice (256 MB) while it encodes."""
 
-EOS = ("</s>", "<|endoftext|>", "<|end_of_text|>", "<|plamo:eos|>", "<eos>", "[EOS]", "<|eos|>", "<EOD|LLM-jp>")
+EOS = (
+    *("<EOD>", "<EOD|LLM-jp>", "<|endoftext|>", "<|end_of_text|>"),  # ends of documents by their name
+    *("<|plamo:eos|>", "</s>", "<eos>", "<|eos|>", "[EOS]"),
+)
 """Texts looked for, in this order, where the end-of-text token is not named."""
 
 
@@ -129,6 +133,7 @@ class EncodeRun:
             self.store.clear_scratch()
             self._compile()
             results = self._run("encode", self.encodes)
+            check_any(self.domains, [(task.payload.part, results[task.key]) for task in self.encodes])
             merges = self._merges(results)
             merged = self._run("merge", merges)
             found = self._publish(results, [(task, merged[task.key]) for task in merges])
@@ -213,8 +218,6 @@ class EncodeRun:
             yield {"path": path, "domain": domain, "split": split, "ranks": ranks, **shard}
 
     def _manifest(self, results: dict[str, dict[str, Any]], shards: list[dict[str, Any]]) -> dict[str, Any]:
-        from tokenizer_lab.accounts import accounts
-
         return {
             "kind": KIND,
             "format": FORMAT,

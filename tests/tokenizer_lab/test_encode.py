@@ -6,11 +6,13 @@ import json
 import platform
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import sentencepiece
 
 from jacorpus.engine.local import Local
 from jacorpus.errors import InputError, RecipeError
@@ -18,7 +20,7 @@ from jacorpus.schema import SHARD
 from jacorpus.shards import PartWriter
 from tokenizer_lab import reading, shuffle
 from tokenizer_lab.corpus import open_corpus
-from tokenizer_lab.encode import EncodeOptions, EncodeRun, encode_corpus
+from tokenizer_lab.encode import EncodeOptions, EncodeRun, encode_corpus, eos_of
 from tokenizer_lab.shuffle import id_bytes, ranks
 from tokenizer_lab.tokenizer import open_tokenizer
 from tokenizer_lab.tokens import TOKENS, open_tokens
@@ -299,3 +301,47 @@ def test_a_corpus_of_empty_documents_is_kept(tmp_path):
     assert tokens.manifest["counts"] == {"read": 3, "documents": 3, "tokens": 0, "text_bytes": 0, "empty": 3, "lost": 0}
     assert tokens.shards[0].offsets.tolist() == [0, 0, 0, 0]
     assert len(tokens.shards[0].ids) == 0
+
+
+@pytest.mark.parametrize(
+    ("specials", "named", "id"),
+    [
+        ({"<s>": 1, "</s>": 2, "<EOD>": 7}, "", 7),
+        ({"<s>": 1, "</s>": 2}, "", 2),
+        ({"<|endoftext|>": 100257, "<|fim_prefix|>": 100258}, "", 100257),
+        ({"<s>": 1, "</s>": 2}, "<s>", 1),
+        ({"<mask>": 3}, "", None),
+    ],
+)
+def test_the_end_of_a_document_is_known_by_its_text_or_named(specials, named, id):
+    tokenizer = open_tokenizer("byte")
+    tokenizer.vocabulary = replace(tokenizer.vocabulary, specials=specials)
+    assert eos_of(tokenizer, named) == id
+
+
+def test_a_real_corpus_decodes_to_its_text_and_counts_as_the_library_does(real_data, tmp_path):
+    model = real_data / "tokenizers/llm-jp-tokenizer-100k.ver3.0b1.model"
+    domains = open_corpus([f"noisy={real_data / 'noisy/labelled.jsonl.zst'}"])
+    tokens = encode_corpus(domains, model, tmp_path / "out", EncodeOptions(shard_tokens=50_000))
+    found = {}
+    tokenizer = tokens.tokenizer()
+    for shard in tokens.shards:
+        decoded = tokenizer.decode(shard.batch["tokens"]).to_pylist()
+        found |= dict(zip(shard.batch["id"].to_pylist(), decoded, strict=True))
+    wanted = {}
+    for batch in domains[0].documents():
+        wanted |= dict(zip(batch["id"].to_pylist(), [t.encode() for t in batch["text"].to_pylist()], strict=True))
+    assert found == wanted
+    library = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    lines = sum(map(len, library.encode([text.decode() for text in wanted.values()])))
+    assert tokens.manifest["counts"]["tokens"] == lines > 50_000
+
+
+def test_a_corpus_without_a_document_is_an_error(tmp_path):
+    (tmp_path / "in.jsonl").write_text('{"other": 1}\n{"other": 2}\n')
+    with pytest.raises(InputError, match=r"no document in x.*2 records lost \(missing_text in in.jsonl\)"):
+        encode_corpus(open_corpus([f"x={tmp_path / 'in.jsonl'}"]), "byte", tmp_path / "out")
+    assert not (tmp_path / "out/manifest.json").exists()
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(InputError, match="no document in x"):
+        encode_corpus(open_corpus([f"x={tmp_path / 'empty.jsonl'}"]), "byte", tmp_path / "out")
