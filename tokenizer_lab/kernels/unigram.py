@@ -207,7 +207,7 @@ def _choose(slots, weights, code, start, n, longest, unknown_score, best, back, 
                     best[first], back[first], taken[first] = score, 1, slots[at + np.uint64(2)]
             j = first
             base = np.uint32(slots[at])
-            while base != 0 and j < n:
+            while True:  # neither leaf nor end needs a test: no slot there names this node
                 child = base ^ np.uint32(code[j])
                 at = np.uint64(4) * np.uint64(child)
                 if np.uint32(slots[at + np.uint64(1)]) != node:
@@ -333,9 +333,8 @@ def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, kn
                     if sized:
                         for k in range(count):
                             shape >>= np.uint32(4)
-                            end = i + int(shape & np.uint32(15))
-                            p_sizes[t + k] = p_place[end] - p_place[i]
-                            i = end
+                            p_sizes[t + k] = p_place[i + int(shape & np.uint32(15))] - p_place[i]
+                            i += int(shape & np.uint32(15))
                     t += count
                     fused = False
                     i = j
