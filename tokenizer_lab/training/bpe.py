@@ -66,17 +66,16 @@ def word_ends(batch: pa.Array, training: Training) -> tuple[np.ndarray, np.ndarr
     from tokenizer_lab.kernels.pretokenize import split
 
     offsets, data = text_buffers(batch)
-    found = [cuts(batch, training), offsets]
-    if training.pattern == "none":
-        found.append(split(batch, "none")[1])
+    ends = cuts(batch, training)
+    more = [split(batch, "none")[1]] if training.pattern == "none" else []
     raw = data[offsets[0] : offsets[-1]].tobytes()
     for name in names_cut(training):
         place = raw.find(name)
         while place >= 0:
-            found.append(np.array([offsets[0] + place + 1]))
+            more.append(np.array([offsets[0] + place + 1]))
             place = raw.find(name, place + 1)
-    ends = np.unique(np.concatenate(found))
-    ends = ends[(ends > offsets[0]) & (ends <= offsets[-1])]
+    if more:
+        ends = np.unique(np.concatenate([ends, *more]))
     return offsets, np.searchsorted(ends, offsets, "right").astype(np.int64), ends, data
 
 
