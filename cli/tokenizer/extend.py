@@ -43,7 +43,7 @@ def extend(
 ) -> None:
     """Add a language to a tokenizer: new ids behind the old, which all keep their meaning.
 
-    Example: jacorpus tokenizer extend llama2.model --corpus ja/*.jsonl.zst --keep-corpus en/*.jsonl.zst
+    Example: jacorpus tokenizer extend llama2.model --corpus 'ja/*.jsonl.zst' --keep-corpus 'en/*.jsonl.zst'
     --vocab-size 64000 --out out/llama2-ja
     """
     from tokenizer_lab.corpus import open_corpus

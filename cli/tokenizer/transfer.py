@@ -44,7 +44,7 @@ def transfer(
     """New rows for new tokens; rows of shared tokens are copied bit for bit, all other tensors byte for byte.
 
     Example: jacorpus tokenizer transfer --model llama2 --old llama2/tokenizer.model --new out/llama2-ja
-    --method focus --corpus ja/*.jsonl.zst --keep-corpus en/*.jsonl.zst --out out/model
+    --method focus --corpus 'ja/*.jsonl.zst' --keep-corpus 'en/*.jsonl.zst' --out out/model
     """
     import numpy as np
 
