@@ -8,7 +8,7 @@ import typer
 
 from cli import console
 
-VOCAB_SIZE = 1500
+VOCAB_SIZE = 3000
 """Ids of the demo's tokenizers: the sample has 0.4 MB of text."""
 
 

@@ -30,13 +30,14 @@ def verify(
     """
     from jacorpus.errors import CheckError
     from tokenizer_lab.corpus import open_corpus
+    from tokenizer_lab.explain import why
     from tokenizer_lab.tokenizer import open_tokenizer
     from tokenizer_lab.verify import verify as compare
 
     tokenizer = open_tokenizer(path, pattern)
     domains = open_corpus([*corpus, *(more or [])], column)
     with console.Meter("verify", quiet=quiet) as meter:
-        outcome = compare(tokenizer, domains, progress=meter.add)
+        outcome = compare(tokenizer, domains, why, meter.add)
     if json:
         console.print_json(outcome.as_json())
     else:
