@@ -34,7 +34,7 @@ LEAST_SEEDS = 3
 @dataclass(frozen=True)
 class Options:
     """train_bytes: drawn of all corpora, an equal part of each. held_bytes: of each. seeds: models per tokenizer and
-    table, at least three. Counting over bytes needs about 300 bytes of memory for each byte of training text."""
+    table, at least three. Counting over bytes needs about 1 kB of memory for each byte of training text."""
 
     train_bytes: int = 3_000_000
     held_bytes: int = 300_000
