@@ -12,12 +12,13 @@ import tokenizers
 from hypothesis import given, settings
 from tiktoken.load import load_tiktoken_bpe
 
+from jacorpus.errors import InputError
 from tests.strategies import japanese_text
 from tests.tokenizer_lab.training.test_unigram import documents
 from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.kernels.patterns import PATTERNS
 from tokenizer_lab.save.bpe import save_bpe
-from tokenizer_lab.save.tiktoken import save_ranks
+from tokenizer_lab.save.tiktoken import beside, save_ranks
 from tokenizer_lab.tokenizer import Kind, open_tokenizer
 from tokenizer_lab.training.bpe import train
 from tokenizer_lab.training.settings import Training
@@ -127,3 +128,19 @@ def test_unused_ids_never_come_out_of_text(made) -> None:
     library = tokenizers.Tokenizer.from_file(str(files["huggingface"]))
     for id in unused:
         assert not set(library.encode(model.tokens[id].decode()).ids) & set(unused)
+
+
+def test_ranks_find_pattern_and_names_beside_them(tmp_path: Path) -> None:
+    model = train(pa.array(documents(), pa.large_string()), MADE["bytes"])
+    ranks = save_ranks(model, tmp_path / "tokenizer.tiktoken")
+    assert open_tokenizer(ranks).traits["pattern"] == "cl100k"
+    assert open_tokenizer(ranks, pattern="cl100k").fingerprint == open_tokenizer(ranks).fingerprint
+    with pytest.raises(InputError, match="has the pattern cl100k"):
+        open_tokenizer(ranks, pattern="gpt2")
+    lines = ranks.read_bytes().splitlines(keepends=True)
+    ranks.write_bytes(b"".join(lines[:300] + lines[301:]))
+    with pytest.raises(InputError, match="no token of rank"):
+        open_tokenizer(ranks)
+    beside(ranks).write_text('{"pattern": "cl100k"}')
+    with pytest.raises(InputError, match="keys pattern and specials"):
+        open_tokenizer(ranks)
