@@ -260,6 +260,9 @@ def test_three_forms_of_one_model(tmp_path: Path) -> None:
         assert (found.cause.name, found.place.start) == ("float precision", 4000)
         assert "float32 sums" in found.cause.rule
         assert explain(forms["sentencepiece"], forms[other], "xab") is None
+    unknown = explain(forms["sentencepiece"], forms["huggingface"], "猫" * 4000 + "ab")  # bytes, 4,000 unknown scores
+    assert unknown is not None
+    assert unknown.cause.name == "float precision"
     assert explain(forms["huggingface"], forms["plamo2"], text) is None
 
 

@@ -150,7 +150,7 @@ def scores(place: Place) -> Cause | None:
     if abs(margin_a) <= slack and abs(margin_b) <= slack:
         evidence.append(
             f"sums differ by {float(margin_a):.3g} in a and {float(-margin_b):.3g} in b; at a running score "
-            f"of {place.a.score_before:.7g} a 32-bit sum has steps of {_step(place):.3g}"
+            f"of {_running(place.a):.7g} a 32-bit sum has steps of {_step(place):.3g}"
         )
         how = " and ".join(
             f"{side.tokenizer.traits.get('scores', 'as the file has them')} ({name})"
@@ -181,8 +181,15 @@ def _way(side: Side) -> str:
     return quoted(token.piece for token in side.tokens)
 
 
+def _running(side: Side) -> float:
+    """Score of all that lies before the place."""
+    unknown = float(known(side.tokenizer).unknown_score()) * side.unknown_before if side.unknown_before else 0.0
+    return side.score_before + unknown
+
+
 def _step(place: Place) -> float:
-    return float(np.spacing(np.float32(max(1.0, abs(place.a.score_before), abs(place.b.score_before)))))
+    """The distance of 32-bit numbers at the running score."""
+    return float(np.spacing(np.float32(max(1.0, abs(_running(place.a)), abs(_running(place.b))))))
 
 
 def _slack(place: Place) -> Fraction:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from tokenizer_lab.tokenizer import Kind, SpecialText, Tokenizer, Vocabulary
@@ -41,12 +40,17 @@ class Token:
 
 @dataclass(frozen=True)
 class Side:
-    """What one tokenizer does at the place. score_before: sum of the scores of all tokens before it (0 without)."""
+    """What one tokenizer does at the place.
+
+    score_before: sum of the scores of the pieces before it (0 without); unknown_before: characters before it that no
+    piece holds.
+    """
 
     tokenizer: Tokenizer
     tokens: tuple[Token, ...]
     first: int  # number of the first of them in the text
     score_before: float
+    unknown_before: int
 
     @property
     def spelled(self) -> bytes:
@@ -231,5 +235,7 @@ def _behind(tokens: list[Token], i: int) -> int:
 
 
 def _side(tokenizer: Tokenizer, tokens: list[Token], first: int, last: int) -> Side:
-    scores = [token.score or 0.0 for token in tokens[:first]]
-    return Side(tokenizer, tuple(tokens[first:last]), first, float(np.sum(scores)) if scores else 0.0)
+    unknown = [t for t in tokens[:first] if t.kind in (Kind.BYTE, Kind.UNKNOWN)]
+    number = sum(t.kind == Kind.UNKNOWN or t.spelled[0] & 0xC0 != 0x80 for t in unknown)
+    score = sum(t.score or 0.0 for t in tokens[:first] if t.kind not in (Kind.BYTE, Kind.UNKNOWN))
+    return Side(tokenizer, tuple(tokens[first:last]), first, float(score), number)
