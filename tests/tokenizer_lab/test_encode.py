@@ -320,7 +320,7 @@ def test_the_end_of_a_document_is_known_by_its_text_or_named(specials, named, id
 
 
 def test_a_real_corpus_decodes_to_its_text_and_counts_as_the_library_does(real_data, tmp_path):
-    model = real_data / "tokenizers/llm-jp-tokenizer-100k.ver3.0b1.model"
+    model = real_data / "tokenizers/code10k_en20k_ja30k.ver2.1.model"
     domains = open_corpus([f"noisy={real_data / 'noisy/labelled.jsonl.zst'}"])
     tokens = encode_corpus(domains, model, tmp_path / "out", EncodeOptions(shard_tokens=50_000))
     found = {}
