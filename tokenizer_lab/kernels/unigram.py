@@ -30,6 +30,9 @@ from tokenizer_lab.kernels.unigram_memory import MOST, SLACK, TOKENS, bit_of, me
 
 MARK = "▁"
 RESET = 100_000.0
+THREE_BYTES = 0xE0
+"""Stretches that begin with such a byte or a higher one, kana and kanji above all, are not kept: too few come again."""
+
 _F = np.float32
 
 
@@ -292,7 +295,7 @@ def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, kn
             code[0], place[0], before = prefix, 0, 1
         n = _characters(p_data, start, stop, p_codes, p_pairs, before, p_code, p_place, p_joined)
         code[n], place[n], joined[n] = 0, stop - start, 0
-        here, fused, i = _F(0), False, 0
+        here, fused, i = _F(0), False, np.int64(0)
         while i < n:
             j = i + 1
             while p_joined[j]:
@@ -315,7 +318,7 @@ def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, kn
                 i = j
                 continue
             stretch = j - i
-            if stretch <= MOST:
+            if stretch <= MOST and p_data[start + np.int64(p_place[i])] < THREE_BYTES:
                 entry = recall(p_code8, i, stretch, p_known)
                 if entry < 0:
                     entry = -1 - entry
@@ -333,8 +336,9 @@ def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, kn
                     if sized:
                         for k in range(count):
                             shape >>= np.uint32(4)
-                            p_sizes[t + k] = p_place[i + int(shape & np.uint32(15))] - p_place[i]
-                            i += int(shape & np.uint32(15))
+                            after = i + np.int64(shape & np.uint32(15))
+                            p_sizes[t + k] = p_place[after] - p_place[i]
+                            i = after
                     t += count
                     fused = False
                     i = j

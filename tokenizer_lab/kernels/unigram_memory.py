@@ -23,7 +23,7 @@ from tokenizer_lab.kernels.pointers import eight_bytes
 MOST = 12  # characters of a stretch that is kept
 TOKENS = 4  # and its tokens
 SLACK = 2 * TOKENS  # ids that may be written beyond the last one
-_ENTRIES_LOG2 = 15
+_ENTRIES_LOG2 = 16
 _PAIRS_LOG2 = 19
 _WORDS = 8  # uint64 of an entry
 _ROUNDING = 2.0 * (MOST + 2) / 2**24
