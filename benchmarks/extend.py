@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from benchmarks.beside import compared
-from benchmarks.record import DATA, save
+from benchmarks.record import DATA, RESULTS, save
 from tokenizer_lab.corpus import Domain, draw, open_corpus
 from tokenizer_lab.extend import Extended, extend
 from tokenizer_lab.extension import bpe
@@ -37,6 +37,7 @@ MODELS: dict[str, tuple[str, int, dict[str, Any]]] = {
 LEARNED = {"novels": "ja/aozora", "manuals": "ja/docs"}
 OTHERS = {"wikipedia": "qa/squad_ja", "instructions": "instruct/dolly_ja"}
 OLD = {"english docs": "en/docs", "english prose": "en/prose", "korean docs": "ko/docs", "chinese docs": "zh/docs"}
+APART = "llama2 + a list trained apart"
 COLUMNS = {"instructions": "output"}
 BUDGET, HELD = 40_000_000, 3_000_000
 
@@ -161,28 +162,33 @@ def apart(folder: Path) -> list[dict[str, Any]]:
     out.mkdir()
     before, after = open_tokenizer(DATA / "tokenizers" / file), open_tokenizer(bpe.write(base, new, out))
     lost = bpe.unreachable_pieces((out / "tokenizer.model").read_bytes(), len(old))
-    rows: list[dict[str, Any]] = [{"who": "llama2 + a list trained apart", "ids_after": after.vocab_size}]
+    rows: list[dict[str, Any]] = [{"who": APART, "ids_after": after.vocab_size}]
     rows[0] |= {"unreachable": len(lost), "of_new": len(new.tokens), "cpu_s_training": round(seconds, 1)}
     others = [measure(before, after, domain, False, HELD, 0) for domain in _domains(OTHERS | OLD)]
     for effect in [*_unseen(before, after), *others]:
-        rows.append({"who": rows[0]["who"], "domain": effect.domain, **_shown(effect)})
+        rows.append({"who": APART, "domain": effect.domain, **_shown(effect)})
     for row in rows:
         print(json.dumps(row, ensure_ascii=False), file=sys.stderr, flush=True)
     return rows
 
 
+def _others_of_the_file(names: list[str]) -> list[dict[str, Any]]:
+    """Rows of earlier runs, of other names."""
+    path = RESULTS / "extend.json"
+    rows = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+    return [row for row in rows if row["run"] not in names]
+
+
 def main(names: list[str]) -> None:
-    """Run and save."""
-    rows: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in names:
-            rows += one(name, Path(folder))
-        if "llama2" in names:
-            rows += apart(Path(folder))
-    print(save("extend", rows, ("numpy", "numba", "sentencepiece", "tiktoken")))
+    """Run; each name is saved as soon as it is done, beside the earlier rows of others."""
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            rows = apart(Path(folder)) if name == APART else one(name, Path(folder))
+        rows = [{"run": name, **row} for row in rows]
+        print(save("extend", [*_others_of_the_file([name]), *rows], ("numpy", "numba", "sentencepiece", "tiktoken")))
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=list(MODELS), help=f"of {', '.join(MODELS)}")
+    parser.add_argument("names", nargs="*", default=[*MODELS, APART], help=f"of {', '.join([*MODELS, APART])}")
     main(parser.parse_args().names)
