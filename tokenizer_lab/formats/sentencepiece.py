@@ -1,7 +1,7 @@
 """SentencePiece ``.model`` files: Unigram by our kernels, all else by the library.
 
 Our path gives the library's ids and places for texts of any length. It leaves to the library what is rare: white space
-as a suffix, words and characters as models, a charsmap together with user-defined symbols, spaces that stay spaces.
+as a suffix, words and characters as models, a charsmap together with user-defined symbols.
 """
 
 from itertools import pairwise
@@ -32,8 +32,8 @@ class Fast(Tokenizer):
             raise ValueError(f"the fast path has Unigram models; this one is of type {library.algorithm}")
         if proto.trainer_spec.treat_whitespace_as_suffix:
             raise ValueError("white space is a suffix in this model")
-        if not rules.escape_whitespaces:
-            raise ValueError("spaces stay spaces in this model")
+        if not rules.escape_whitespaces and (self._normalizes or rules.add_dummy_prefix):
+            raise ValueError("spaces stay spaces in this model, and are put in or taken out")
         if self._normalizes and defined:
             raise ValueError("user-defined symbols are kept from its normalizer")
         self.name, self.identity = library.name, library.identity
@@ -101,18 +101,21 @@ def unigram_rules(proto: Any) -> UnigramRules:
             byte_ids[int(piece.piece[3:5], 16)] = id
         elif piece.type == Kind.UNKNOWN:
             unknown = id
-    lowest = min((p.score for p in proto.pieces if p.type == Kind.NORMAL), default=0.0)
+    normal = [piece.score for piece in proto.pieces if piece.type == Kind.NORMAL]
+    if not normal:
+        raise ValueError("the model has no normal piece, whose lowest score decides on unknown characters")
     has_bytes = any(piece.type == Kind.BYTE for piece in proto.pieces)
-    if SPACE_MARK not in pieces:
+    escapes = proto.normalizer_spec.escape_whitespaces
+    if escapes and SPACE_MARK not in pieces:
         raise ValueError(f"{SPACE_MARK}, the mark for spaces, is no piece of its own")
     return UnigramRules(
         pieces,
         np.array(scores, np.float32),
-        float(np.float32(lowest) - np.float32(UNKNOWN_PENALTY)),
+        float(np.float32(min(normal)) - np.float32(UNKNOWN_PENALTY)),
         unknown,
         byte_ids if has_bytes else None,
         proto.normalizer_spec.add_dummy_prefix,
-        True,
+        escapes,
     )
 
 

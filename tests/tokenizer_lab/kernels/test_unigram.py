@@ -88,6 +88,10 @@ def unuse(proto) -> None:
             piece.type = 5
 
 
+def stay(proto) -> None:
+    proto.normalizer_spec.escape_whitespaces = False
+
+
 KINDS = {
     "identity": {"normalization_rule_name": "identity", "remove_extra_whitespaces": False},
     "nfkc": {"normalization_rule_name": "nmt_nfkc"},
@@ -96,6 +100,8 @@ KINDS = {
     "no prefix": {"add_dummy_prefix": False, "normalization_rule_name": "identity", "remove_extra_whitespaces": False},
     "defined": {"user_defined_symbols": ["<sym>", "--"], "normalization_rule_name": "identity",
                 "remove_extra_whitespaces": False},
+    "spaces stay": {"change": stay, "add_dummy_prefix": False, "normalization_rule_name": "identity",
+                    "remove_extra_whitespaces": False},
     "unused": {"change": unuse, "normalization_rule_name": "identity", "remove_extra_whitespaces": False},
 }  # fmt: skip
 
@@ -111,7 +117,7 @@ SLOW = {
     "suffix": {"treat_whitespace_as_suffix": True},
     "defined and normalized": {"user_defined_symbols": ["<sym>"]},
     "bpe": {"model_type": "bpe"},
-    "spaces stay": {"change": lambda proto: setattr(proto.normalizer_spec, "escape_whitespaces", False)},
+    "spaces stay": {"change": stay},
 }
 
 
