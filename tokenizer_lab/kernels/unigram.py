@@ -329,7 +329,7 @@ def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, kn
                 limit = min(safe, p_known_f[16 * entry + 6])
                 if here < limit and here > -limit:
                     shape = np.uint32(p_known32[16 * entry + 7])
-                    count = np.int64(shape & np.uint32(7))
+                    count = int(shape & np.uint32(7))
                     for k in range(TOKENS):
                         p_ids[t + k] = p_known32[16 * entry + 8 + k]
                         here += p_known_f[16 * entry + 8 + TOKENS + k]
