@@ -41,8 +41,8 @@ OUTPUT_BIASES = ("lm_head.bias",)
 MOST_PADDING = 1024
 _KEEP_OUT = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "vocab.json")
 
-Judge = Callable[[Path, Tokenizer, str], float]
-"""(model folder, its tokenizer, language) -> bits per byte on held-out text."""
+Judge = Callable[[Path, Tokenizer], dict[str, float]]
+"""(model folder, its tokenizer) -> bits per byte on held-out text, by language. The caller has the model's code."""
 
 
 def methods() -> list[str]:
@@ -65,7 +65,8 @@ class Side:
 
 @dataclass
 class Transferred:
-    """What ``transfer`` did. copied, mixed, fallback, padding: rows by where they come from."""
+    """What ``transfer`` did. copied, mixed, fallback, padding: rows by where they come from. bits_per_byte: what
+    the judge said of the new model before any further learning, by language."""
 
     method: str
     files: list[Path]
@@ -76,6 +77,7 @@ class Transferred:
     padding: int
     tied: bool
     notes: list[str] = field(default_factory=list)
+    bits_per_byte: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """For --json and transfer.json."""
@@ -125,11 +127,12 @@ def transfer(
     multiple: int | None = None,
     new_files: Sequence[Path] = (),
     step: Callable[[str], None] | None = None,
+    judge: Judge | None = None,
 ) -> Transferred:
     """Write the model of ``job.old`` for the vocabulary of ``job.new`` into ``out``.
 
     names, donor_names: of the sides, where unknown. multiple: rows are padded to one of it (None: as before).
-    new_files: of the new tokenizer, copied beside the model; the old one's are left out.
+    new_files: of the new tokenizer, copied beside the model; the old one's are left out. judge: asked about the result.
     Raises RecipeError for an unknown method, InputError where the model has fewer rows than the old tokenizer ids.
     """
     if method not in methods():
@@ -152,6 +155,12 @@ def transfer(
     say("write")
     out.mkdir(parents=True, exist_ok=True)
     _write(model, out, changed, job.new.vocab_size, rows, made, new_files)
+    if judge is not None:
+        say("judge")
+        made.bits_per_byte = judge(out, job.new)
+    report = out / "transfer.json"
+    made.files.append(report)
+    report.write_text(json.dumps(made.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return made
 
 
@@ -241,9 +250,6 @@ def _write(
         shutil.copyfile(file, out / file.name)
         made.files.append(out / file.name)
     made.notes.append(f"vocab_size is {rows:,} rows for {vocab_size:,} ids")
-    report = out / "transfer.json"
-    made.files.append(report)
-    report.write_text(json.dumps(made.as_json(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

@@ -20,7 +20,7 @@ from tokenizer_lab.extend import extend
 from tokenizer_lab.extension.options import Extending
 from tokenizer_lab.mixtures import Job, shared_tokens, subwords
 from tokenizer_lab.static_vectors import static_vectors
-from tokenizer_lab.tokenizer import open_tokenizer
+from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 from tokenizer_lab.transfer import find_sides, methods, padding_multiple, transfer
 from tokenizer_lab.weights import INDEX, from_float32, header, to_float32
 
@@ -129,6 +129,16 @@ def test_mean_is_the_mean_of_the_old_tokens(tmp_path: Path, job: Job) -> None:
         parts = subwords(job.old, [job.new.vocabulary.token_bytes[id]])[0]
         assert b"".join(job.old.vocabulary.token_bytes[p] for p in parts) == job.new.vocabulary.token_bytes[id]
         assert after[id] == pytest.approx(before[parts].mean(axis=0), abs=1e-6)
+
+
+def test_a_judge_is_asked_about_what_was_written(tmp_path: Path, job: Job) -> None:
+    def judge(folder: Path, tokenizer: Tokenizer) -> dict[str, float]:
+        rows = load_file(folder / "model.safetensors")["lm_head.weight"]
+        return {"japanese": len(rows) / tokenizer.vocab_size}
+
+    made = transfer(_model(tmp_path / "model"), job, "mean", tmp_path / "out", judge=judge)
+    assert made.bits_per_byte == {"japanese": 1.0}
+    assert json.loads((tmp_path / "out" / "transfer.json").read_text("utf-8"))["bits_per_byte"] == {"japanese": 1.0}
 
 
 def test_bfloat16_shards_and_padding(tmp_path: Path, job: Job) -> None:
