@@ -48,8 +48,6 @@ def byte_bpe_chain(content: dict[str, Any]) -> BytePairs | str:
         tables = from_merges([ids[letters[byte]] for byte in range(256)], merges, decoded, whole)
     except ValueError as error:
         return str(error)
-    if len(tables.whole_ids) > 1:  # the kernel remembers short parts and whole pre-tokens in one place
-        return "ignore_merges is set and some tokens are only found as whole pre-tokens"
     return BytePairs(tables, pattern[0])
 
 
