@@ -68,28 +68,30 @@ def real_texts(folder, names=("ja/docs", "en/docs", "ko/docs", "zh/docs"), each=
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_cuts_as_tiktoken_on_corners(pattern):
+def test_cuts_as_the_engines_on_corners(pattern):
     for text in CORNERS:
-        assert tiktoken_agrees(text, pattern, pieces(text, pattern))
+        found = pieces(text, pattern)
+        assert tiktoken_agrees(text, pattern, found)
+        # Oniguruma repeats {1,3}+, and has another $; the patterns that Hugging Face's files have are without them.
+        assert pattern.startswith(("cl100k", "gpt2")) or huggingface_pieces(text, pattern) == found
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(text=MIXED)
 def test_cuts_as_tiktoken(pattern, text):
     assert tiktoken_agrees(text, pattern, pieces(text, pattern))
 
 
 @pytest.mark.parametrize("pattern", [name for name in PATTERNS if name.startswith(("ja", "llama3", "o200k", "none"))])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(text=MIXED)
 def test_cuts_as_huggingface(pattern, text):
-    for each in (text, *CORNERS):
-        assert huggingface_pieces(each, pattern) == pieces(each, pattern)
+    assert huggingface_pieces(text, pattern) == pieces(text, pattern)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(texts=japanese_texts, mixed=MIXED, cut=st.integers(0, 3))
 def test_scanner_equals_expression(pattern, texts, mixed, cut):
     array = pa.array([*texts, mixed, None, ""], pa.large_string())[cut:]
@@ -99,17 +101,17 @@ def test_scanner_equals_expression(pattern, texts, mixed, cut):
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_scanner_equals_expression_on_real_text(pattern, real_data):
-    array = pa.array(real_texts(real_data, each=25), pa.large_string())
+    array = pa.array(real_texts(real_data, each=8), pa.large_string())
     offsets, ends = split(array, pattern)
     expected = split_naive(array, pattern)
     np.testing.assert_array_equal(offsets, expected[0])
     np.testing.assert_array_equal(ends, expected[1])
-    assert len(ends) > 10_000
+    assert len(ends) > 4_000
 
 
 @pytest.mark.parametrize("pattern", ["ja", "ja-okurigana"])
 def test_three_engines_read_our_pattern_alike_on_real_text(pattern, real_data):
-    for text in real_texts(real_data, each=4):
+    for text in real_texts(real_data, each=2):
         found = pieces(text, pattern)
         assert found == huggingface_pieces(text, pattern)
         assert tiktoken_agrees(text, pattern, found)
