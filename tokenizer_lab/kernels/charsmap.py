@@ -18,6 +18,7 @@ import pyarrow as pa
 from numba import njit
 
 from jacorpus.kernels.buffers import text_array, text_buffers
+from tokenizer_lab.kernels.pointers import pointer
 
 _MARK = "▁".encode()
 
@@ -101,10 +102,10 @@ def _offset(unit: int) -> int:
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _match(data, at, stop, trie):
+def _match(data, at, stop, trie, mapped):
     """(bytes of the longest entry at this place, where its replacement begins); (0, 0) without one."""
     found, value = np.int64(0), np.int64(0)
-    if len(trie):
+    if mapped:
         unit = np.int64(trie[0])
         node = (unit >> 10) << ((unit & 0x200) >> 6)
         for k in range(at, stop):
@@ -123,12 +124,13 @@ def _match(data, at, stop, trie):
 def _normalize(offsets, data, trie, replacements, squeeze, ends, out, places, first):
     """Documents from ``first`` on; returns the one for which there was no room, or N. places: one entry a document
     more than bytes. A document's bytes lie at ends[d]:ends[d + 1], its places at ends[d] + d."""
+    p_data, p_trie, mapped = pointer(data), pointer(trie), len(trie) > 0
     for d in range(first, len(offsets) - 1):
         at, stop, o = offsets[d], offsets[d + 1], ends[d]
         start = o
         after_space = squeeze
         while at < stop:
-            used, value = _match(data, at, stop, trie)
+            used, value = _match(p_data, at, stop, p_trie, mapped)
             if used:
                 size = 0
                 while replacements[value + size] != 0:
