@@ -3,7 +3,7 @@
 As in Kudo 2018 (1804.10959, section 3.2) and sentencepiece's trainer: seeds scored by uses x length, rounds of EM
 steps with the digamma of the expected uses, pruning by the loss in likelihood. Where ours deviates: seeds are all
 substrings over a bar of uses, not the million best; the loss takes expected uses, not those of the best segmentation;
-a round is one EM step and keeps half (there two steps, three quarters); the loss prunes to 1.5 x the size, and of what
+a round is one EM step (there two); the loss prunes to 1.3 x the size, and of what
 is left the most used stay (there 1.1 x), which holds on to fewer rare long pieces: held-out text takes fewer bits and
 fewer tokens; more EM follows; scores are rounded to 1e-4 (tokenizer_lab.unigram_model).
 
@@ -28,8 +28,8 @@ from tokenizer_lab.unigram_model import NEVER, UnigramModel, assemble, forbidden
 
 EM_STEPS = 1
 LAST_STEPS = 2
-KEPT = 0.5
-BY_LOSS = 1.5
+KEPT = 0.7
+BY_LOSS = 1.3
 """The loss decides down to this x the size, the uses below."""
 
 _LEAST_USES = 0.5  # a piece expected less often is dropped after a step, as in sentencepiece
