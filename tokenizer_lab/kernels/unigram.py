@@ -358,6 +358,7 @@ def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, kn
                 fused = id < 0
                 i = end
         found[d + 1] = t
+    best[0], back[0], taken[0], sums[0] = 0, 0, 0, 0  # named here so that they live until here: pointers keep nothing
     return found
 
 

@@ -46,3 +46,11 @@ def test_pairs_inside_pieces() -> None:
     assert bits.sum() == 4
     for left, right in ("日本", "本の", "▁a", "ab"):
         assert bits[int(bit_of(codes[ord(left)], codes[ord(right)]))]
+
+
+def test_a_text_whose_work_memory_is_a_mapping_of_its_own() -> None:
+    """Arrays used through pointers alone once were given back too early; large ones were gone at once."""
+    table = unigram_table(near_ties(0.3))
+    offsets, ids, sizes = unigram(pa.array(["dd" * 400_000, "é" * 3], pa.large_string()), table)
+    assert int(sizes[: offsets[1]].sum()) == 800_000
+    assert set(ids[offsets[1] + 1 :].tolist()) == {99}
