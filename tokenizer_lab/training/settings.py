@@ -19,9 +19,11 @@ class Training:
     id 4 ends a turn (what PLaMo-2's format expects). reserved: further empty slots ``<|reserved_0|>``...
     budget_bytes: UTF-8 bytes of text trained on; more is drawn by hash (tokenizer_lab.corpus.draw). seed: of the draw.
     weights: domain -> share of the budget; empty takes the natural shares.
-    pattern: how text is cut before training, by name (tokenizer_lab.kernels.pretokenize.PATTERNS) or as a regular
-    expression; ``none`` cuts at line ends alone. digits: numbers in pieces of at most three digits, single digits, or
-    uncut. words: ``mecab`` also keeps pieces inside words of MeCab (in training only; text is encoded without it).
+    pattern: how text is cut before training, by name (tokenizer_lab.kernels.patterns.PATTERNS) or as a regular
+    expression; ``none`` cuts at line ends alone. The default keeps kanji and kana together; ``ja`` cuts between them,
+    which costs a sixth of the compression (docs/log.md). digits: numbers in pieces of at most three digits, single
+    digits, or uncut. words: ``mecab`` also keeps pieces inside words of MeCab (in training only: text is encoded
+    without it).
     whole_characters: no token holds a broken part of a character beside other bytes.
     coverage: share of the characters (by use) that get an id of their own; the rest is written as bytes.
     max_piece_chars: longest piece.
@@ -36,7 +38,7 @@ class Training:
     budget_bytes: int = 200_000_000
     seed: int = 0
     weights: dict[str, float] = field(default_factory=dict)
-    pattern: str = "ja"
+    pattern: str = "cl100k"
     digits: Literal["three", "single", "uncut"] = "three"
     words: Literal["", "mecab"] = ""
     whole_characters: bool = True
