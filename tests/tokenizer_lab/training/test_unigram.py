@@ -69,7 +69,7 @@ def test_order_and_batches_change_nothing(pattern: str) -> None:
 
 
 def test_script_cuts_keep_scripts_apart() -> None:
-    normal = train(array(documents(120)), Training(vocab_size=398)).normal()
+    normal = train(array(documents(120)), Training(vocab_size=398, pattern="ja")).normal()
     assert "図書館" in normal
     assert "図書館で" not in normal
     assert "である。" not in normal
