@@ -30,7 +30,7 @@ from jacorpus.schema import SHARD
 from jacorpus.shards import PartWriter
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.encode import EncodeOptions, EncodeRun
-from tokenizer_lab.reading import Documents, Tally, parts_of
+from tokenizer_lab.encoding.reading import Documents, Tally, parts_of
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 
 FILES = ("ja/aozora.jsonl.zst", "ja/docs.jsonl.zst")

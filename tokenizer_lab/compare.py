@@ -18,12 +18,12 @@ import numpy as np
 from jacorpus.errors import InputError
 from jacorpus.report.numbers import Cell, Unit
 from jacorpus.report.report import Report
-from tokenizer_lab.aligned import Pair, aligned
-from tokenizer_lab.bootstrap import Resampling, interval
+from tokenizer_lab.comparison.aligned import Pair, aligned
+from tokenizer_lab.comparison.bootstrap import Resampling, interval
+from tokenizer_lab.comparison.encoded import Encoded, Texts, encode_timed
+from tokenizer_lab.comparison.gold import Gold
+from tokenizer_lab.comparison.metric import Figure, Single, draws_of, metrics, pooled
 from tokenizer_lab.corpus import Domain, draw
-from tokenizer_lab.encoded import Encoded, Texts, encode_timed
-from tokenizer_lab.gold import Gold
-from tokenizer_lab.metric import Figure, Single, draws_of, metrics, pooled
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 
 ALWAYS = ("byte", "char")
@@ -246,7 +246,7 @@ def compare(
     trained_on: Mapping[str, list[str]] | None = None,
 ) -> Report:
     """The report of tokenizers on corpora; see the module's docstring. trained_on: see ``overlaps``."""
-    from tokenizer_lab.compare_report import report
+    from tokenizer_lab.comparison.compare_report import report
 
     compared = measure(tokenizers, domains, gold, options, refused)
     compared.trained_on = dict(trained_on or {})

@@ -1,7 +1,7 @@
 """A corpus to token shards: read and encode in parallel, shuffle through disk, publish.
 
-    encode   a part of a file -> runs of documents sorted by a keyed hash      (tokenizer_lab/reading.py, shuffle.py)
-    merge    a range of hashes of all runs -> one shard                        (tokenizer_lab/tokens.py has the format)
+    encode   a part of a file -> runs of documents sorted by a keyed hash      (encoding/reading.py, shuffle.py)
+    merge    a range of hashes of all runs -> one shard                        (tokens.py has the format)
 
 Tasks have content keys and go through the engine of ``jacorpus corpus run``: a killed run goes on where it was, and
 the bytes that come out depend on neither workers, kills, nor the order of files. The runs are removed at the end; the
@@ -24,11 +24,11 @@ from jacorpus.progress import Silent, Watcher
 from jacorpus.shards import publish, storage_errors
 from jacorpus.store import Store, write_json
 from jacorpus.tasks import Engine, Task, pending
-from tokenizer_lab.accounts import accounts, check_any
 from tokenizer_lab.corpus import Domain
-from tokenizer_lab.encode_task import OPENED, SPLITS, EncodeTask, TokenizerFile
-from tokenizer_lab.reading import Part, parts_of
-from tokenizer_lab.shuffle import TOKEN_BYTES, MergeTask, merge_tasks, rank_ranges
+from tokenizer_lab.encoding.accounts import accounts, check_any
+from tokenizer_lab.encoding.encode_task import OPENED, SPLITS, EncodeTask, TokenizerFile
+from tokenizer_lab.encoding.reading import Part, parts_of
+from tokenizer_lab.encoding.shuffle import TOKEN_BYTES, MergeTask, merge_tasks, rank_ranges
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 from tokenizer_lab.tokens import FORMAT, KIND, Tokens, manifest_of, open_tokens
 
@@ -167,7 +167,7 @@ class EncodeRun:
 
     def _merges(self, results: dict[str, dict[str, Any]]) -> list[Task]:
         """The tasks that make the shards, in the order of domain, split and rank."""
-        code, made = code_key("tokenizer_lab.shuffle"), []
+        code, made = code_key("tokenizer_lab.encoding.shuffle"), []
         for domain in self.domains:
             parts = sorted(t.key for t in self.encodes if t.payload.part.domain == domain.name)
             for split in SPLITS:

@@ -29,7 +29,7 @@ import pyarrow as pa
 
 from jacorpus.errors import InputError, nearest
 from jacorpus.schema import ID
-from tokenizer_lab.direct import DirectFile
+from tokenizer_lab.encoding.direct import DirectFile
 
 if TYPE_CHECKING:
     from tokenizer_lab.tokenizer import Tokenizer

@@ -24,15 +24,15 @@ import pyarrow.compute as pc
 from jacorpus.errors import InputError
 from jacorpus.shards import storage_errors
 from jacorpus.store import Store, write_json
-from tokenizer_lab import bpe_model, unigram_model
-from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.corpus import Domain, Drawn
-from tokenizer_lab.drawn_text import HELD_OUT_BYTES, drawn_text
-from tokenizer_lab.forms import EXPLAINED, compare_forms, open_forms
 from tokenizer_lab.tokenizer import Kind, Tokenizer, list_buffers
+from tokenizer_lab.training import bpe_model, unigram_model
+from tokenizer_lab.training.bpe_model import BpeModel
+from tokenizer_lab.training.drawn_text import HELD_OUT_BYTES, drawn_text
+from tokenizer_lab.training.forms import EXPLAINED, compare_forms, open_forms
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.unigram_differences import unigram_differences
-from tokenizer_lab.unigram_model import UnigramModel
+from tokenizer_lab.training.unigram_differences import unigram_differences
+from tokenizer_lab.training.unigram_model import UnigramModel
 
 Progress = Callable[[str, int, int], None]
 """Called with (what is done now, done, of how many; 0 where that is not known). Reading counts bytes."""

@@ -49,9 +49,9 @@ def compare(
     """
     from jacorpus.errors import RecipeError
     from tokenizer_lab import compare as comparison
-    from tokenizer_lab.compare_report import report
+    from tokenizer_lab.comparison.compare_report import report
+    from tokenizer_lab.comparison.gold import read_gold
     from tokenizer_lab.corpus import open_corpus
-    from tokenizer_lab.gold import read_gold
 
     if not corpus:
         raise RecipeError("name the text to compare on: --corpus [NAME=]PATH, once for each domain")
@@ -90,8 +90,8 @@ def _judged(
     compared: "Compared", domains: "list[Domain]", budget: float, seeds: int, seed: int, meter: console.Meter
 ) -> "list[Section]":
     """Language models trained and measured; the sections on them."""
-    from tokenizer_lab.judge import TABLES, Options, judge
-    from tokenizer_lab.judge_report import judge_sections
+    from tokenizer_lab.comparison.judge import TABLES, Options, judge
+    from tokenizer_lab.comparison.judge_report import judge_sections
 
     meter.bytes = False
     meter.step("language models", len(compared.tokenizers) * seeds * len(TABLES))
@@ -111,7 +111,7 @@ def _write(report: "Report", out: Path) -> None:
 
 
 def _print(compared: "Compared", report: "Report") -> None:
-    from tokenizer_lab.traps import warnings
+    from tokenizer_lab.comparison.traps import warnings
 
     _print_compression(compared)
     _print_words(compared)
@@ -125,7 +125,7 @@ def _print(compared: "Compared", report: "Report") -> None:
 
 
 def _print_compression(compared: "Compared") -> None:
-    from tokenizer_lab.metric import number
+    from tokenizer_lab.comparison.metric import number
 
     chars = compared.columns["compression", "characters per token"]
     back = compared.columns["round_trip", "documents that come back"]
@@ -144,7 +144,7 @@ def _print_compression(compared: "Compared") -> None:
 
 def _print_words(compared: "Compared") -> None:
     """One table a gold corpus, of its first kind of unit."""
-    from tokenizer_lab.metric import number
+    from tokenizer_lab.comparison.metric import number
 
     for texts in compared.gold:
         unit = next(iter(texts.units))

@@ -21,8 +21,8 @@ def validate(
 
     Example: jacorpus tokenizer validate out/ja-web/tokens --corpus out/ja-web
     """
-    from tokenizer_lab.check_tokens import validate_tokens
     from tokenizer_lab.corpus import open_corpus
+    from tokenizer_lab.encoding.check_tokens import validate_tokens
 
     answer = validate_tokens(folder, open_corpus(corpus, column) if corpus else ())
     if json:

@@ -11,10 +11,10 @@ from jacorpus.report.numbers import Interval
 from jacorpus.report.report import Segmentations, Table
 from tests.tokenizer_lab.words_tokenizer import Words
 from tokenizer_lab.compare import Options, compare, labels, measure, open_all, overlaps, training_inputs
-from tokenizer_lab.compare_report import report
+from tokenizer_lab.comparison.compare_report import report
+from tokenizer_lab.comparison.gold import read_gold
+from tokenizer_lab.comparison.traps import warnings
 from tokenizer_lab.corpus import open_corpus
-from tokenizer_lab.gold import read_gold
-from tokenizer_lab.traps import warnings
 
 JA = "日本語の文章を数える。これは長い文であり、犬と猫が走る公園の話が続くのでした。\n"
 

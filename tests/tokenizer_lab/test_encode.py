@@ -18,10 +18,10 @@ from jacorpus.engine.local import Local
 from jacorpus.errors import InputError, RecipeError
 from jacorpus.schema import SHARD
 from jacorpus.shards import PartWriter
-from tokenizer_lab import reading, shuffle
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.encode import EncodeOptions, EncodeRun, encode_corpus, eos_of
-from tokenizer_lab.shuffle import id_bytes, ranks
+from tokenizer_lab.encoding import reading, shuffle
+from tokenizer_lab.encoding.shuffle import id_bytes, ranks
 from tokenizer_lab.tokenizer import open_tokenizer
 from tokenizer_lab.tokens import TOKENS, open_tokens
 

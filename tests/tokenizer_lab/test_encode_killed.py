@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from jacorpus.engine.inline import Inline
 from jacorpus.engine.local import Local
-from tokenizer_lab import reading
+from tokenizer_lab.encoding import reading
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.encode import EncodeOptions, encode_corpus
 

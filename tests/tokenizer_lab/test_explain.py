@@ -17,7 +17,7 @@ from tokenizer_lab.explain import CAUSES, PROBES, explain, summarize, traits_tha
 from tokenizer_lab.kernels.patterns import PATTERNS
 from tokenizer_lab.save.unigram import save_unigram
 from tokenizer_lab.tokenizer import Kind, Tokenizer, open_tokenizer
-from tokenizer_lab.unigram_model import LOW, UnigramModel
+from tokenizer_lab.training.unigram_model import LOW, UnigramModel
 
 Content = dict[str, Any]
 

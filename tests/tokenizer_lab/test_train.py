@@ -11,9 +11,9 @@ from jacorpus.store import Store
 from tests.small import prose, run_small, write_corpus
 from tests.tokenizer_lab.training.test_unigram import documents
 from tokenizer_lab.corpus import open_corpus
-from tokenizer_lab.forms import compare_forms, open_forms
 from tokenizer_lab.tokenizer import open_tokenizer
 from tokenizer_lab.train import train
+from tokenizer_lab.training.forms import compare_forms, open_forms
 from tokenizer_lab.training.settings import Training
 
 BYTES = Training(algorithm="byte-bpe", vocab_size=480, coverage=0.9, pattern="none", digits="uncut")
@@ -96,7 +96,7 @@ def test_a_budget_and_weights_draw(corpus: Path, tmp_path: Path) -> None:
 def test_the_drawn_text_is_read_once(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(domains(corpus, "a"), BYTES, tmp_path / "out")
     calls: list[int] = []
-    monkeypatch.setattr("tokenizer_lab.drawn_text.draw", lambda *_: calls.append(1))
+    monkeypatch.setattr("tokenizer_lab.training.drawn_text.draw", lambda *_: calls.append(1))
     smaller = Training(**{**vars(BYTES), "vocab_size": 450})
     assert train(domains(corpus, "a"), smaller, tmp_path / "out", force=True)["vocab_size"] == 450
     assert not calls

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tokenizer_lab.encoded import Encoded, Texts, Units
+from tokenizer_lab.comparison.encoded import Encoded, Texts, Units
 from tokenizer_lab.tokenizer import Encoding, Kind, Tokenizer, Vocabulary, place_lists, token_lists
 
 UNKNOWN, PREFIX = 0, 1

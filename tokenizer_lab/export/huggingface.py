@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.store import write_json
+from tokenizer_lab.encoding.shuffle import id_bytes
 from tokenizer_lab.export.run import chunks
-from tokenizer_lab.shuffle import id_bytes
 from tokenizer_lab.tokens import Tokens, TokenShard
 
 BATCH_ROWS = 1000

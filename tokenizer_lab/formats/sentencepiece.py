@@ -68,10 +68,7 @@ class Fast(Tokenizer):
         starts = places[first + list_buffers(found.starts)[1]]
         ends = places[first + list_buffers(found.ends)[1]]
         if (self.vocabulary.kinds == Kind.BYTE).any():
-            rows = [
-                self._library.spread(ids[a:b], np.stack([starts[a:b], ends[a:b]], 1))
-                for a, b in pairwise(offsets)
-            ]
+            rows = [self._library.spread(ids[a:b], np.stack([starts[a:b], ends[a:b]], 1)) for a, b in pairwise(offsets)]
             starts, ends = (np.concatenate([row[i] for row in rows]) for i in (0, 1))
         return Encoding(found.tokens, place_lists(offsets, starts), place_lists(offsets, ends))
 

@@ -8,8 +8,8 @@ word a tokenizer gives the space. Counts are pooled: P = hits / cuts, R = hits /
 
 import numpy as np
 
-from tokenizer_lab.encoded import Encoded, Units
-from tokenizer_lab.metric import Figure, Ratio
+from tokenizer_lab.comparison.encoded import Encoded, Units
+from tokenizer_lab.comparison.metric import Figure, Ratio
 
 TITLE = "Boundaries"
 FORMULA = "P = right cuts / cuts, R = right cuts / gold cuts, F1 = 2 right / (cuts + gold cuts); counts pooled"

@@ -8,7 +8,7 @@ import re
 
 import pyarrow as pa
 
-from tokenizer_lab.metric import Figure, Single
+from tokenizer_lab.comparison.metric import Figure, Single
 from tokenizer_lab.metrics.spaces import covering
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers
 

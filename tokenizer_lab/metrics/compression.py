@@ -5,8 +5,8 @@ documents weigh as much as long ones. Bytes compare languages (a Japanese charac
 reader sees.
 """
 
-from tokenizer_lab.encoded import Encoded
-from tokenizer_lab.metric import Figure, Ratio
+from tokenizer_lab.comparison.encoded import Encoded
+from tokenizer_lab.comparison.metric import Figure, Ratio
 
 TITLE = "Compression"
 FORMULA = "characters per token: Σ characters / Σ tokens; bytes per token: Σ bytes / Σ tokens"

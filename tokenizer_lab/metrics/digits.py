@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from tokenizer_lab.metric import Figure, Single
+from tokenizer_lab.comparison.metric import Figure, Single
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers
 
 TITLE = "Numbers"

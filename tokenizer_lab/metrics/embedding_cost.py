@@ -5,8 +5,8 @@ logits: FLOPs of the output layer for each *byte* of text: 2 V d_model / bytes p
 and needs fewer tokens, so only the figure per byte compares.
 """
 
-from tokenizer_lab.encoded import Encoded
-from tokenizer_lab.metric import Figure, Ratio, Single
+from tokenizer_lab.comparison.encoded import Encoded
+from tokenizer_lab.comparison.metric import Figure, Ratio, Single
 
 TITLE = "Cost of the vocabulary"
 FORMULA = "2 V d_model parameters; logits 2 V d_model FLOPs / bytes per token; d_model 2,048, 24 layers"

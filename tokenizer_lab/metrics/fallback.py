@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from tokenizer_lab.encoded import Encoded, TokenTable, token_table
-from tokenizer_lab.metric import Figure, Ratio
+from tokenizer_lab.comparison.encoded import Encoded, TokenTable, token_table
+from tokenizer_lab.comparison.metric import Figure, Ratio
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers
 
 TITLE = "Fallback and loss"

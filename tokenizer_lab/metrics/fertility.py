@@ -6,8 +6,8 @@ that it marks. The text is encoded whole, so that tokens may span words; below 1
 
 import numpy as np
 
-from tokenizer_lab.encoded import Encoded
-from tokenizer_lab.metric import Figure, Ratio
+from tokenizer_lab.comparison.encoded import Encoded
+from tokenizer_lab.comparison.metric import Figure, Ratio
 
 TITLE = "Fertility"
 FORMULA = "Σ tokens / Σ gold units, of whole texts"

@@ -5,8 +5,8 @@ Two sources of aligned texts: documents of two corpora with the same key ``align
 English translation ``# text_en`` beside the sentences of a CoNLL-U file (Parallel Universal Dependencies).
 """
 
-from tokenizer_lab.encoded import Encoded
-from tokenizer_lab.metric import Figure, Ratio
+from tokenizer_lab.comparison.encoded import Encoded
+from tokenizer_lab.comparison.metric import Figure, Ratio
 
 TITLE = "Parity"
 FORMULA = "Σ tokens of one language / Σ tokens of the other, over texts that say the same"

@@ -8,8 +8,8 @@ part of all others is held at its value; an id beyond them adds to Σ p^α less 
 
 import numpy as np
 
-from tokenizer_lab.encoded import Encoded
-from tokenizer_lab.metric import Figure, Resampled
+from tokenizer_lab.comparison.encoded import Encoded
+from tokenizer_lab.comparison.metric import Figure, Resampled
 
 TITLE = "Rényi efficiency"
 FORMULA = "ln(Σ p^2.5) / (1 - 2.5) / ln V, p the share of each id"

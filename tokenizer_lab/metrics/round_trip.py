@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from tokenizer_lab.encoded import Encoded, token_table
-from tokenizer_lab.metric import Figure, Ratio, Single
+from tokenizer_lab.comparison.encoded import Encoded, token_table
+from tokenizer_lab.comparison.metric import Figure, Ratio, Single
 
 TITLE = "Round trip"
 FORMULA = "documents with decode(encode(x)) = x / documents"

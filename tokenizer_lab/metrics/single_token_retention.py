@@ -8,9 +8,9 @@ The interval of the types draws types, that of the words draws documents.
 import numpy as np
 import pyarrow as pa
 
-from tokenizer_lab.bootstrap import DRAWS
-from tokenizer_lab.encoded import Encoded, Texts, Units, summed
-from tokenizer_lab.metric import Figure, Ratio, Resampled
+from tokenizer_lab.comparison.bootstrap import DRAWS
+from tokenizer_lab.comparison.encoded import Encoded, Texts, Units, summed
+from tokenizer_lab.comparison.metric import Figure, Ratio, Resampled
 from tokenizer_lab.tokenizer import list_buffers
 
 TITLE = "Words that are one token"

@@ -7,7 +7,7 @@ with the letter behind it counts too. 0 means that no token covers it: the token
 import numpy as np
 import pyarrow as pa
 
-from tokenizer_lab.metric import Figure, Single
+from tokenizer_lab.comparison.metric import Figure, Single
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers
 
 TITLE = "Spaces"

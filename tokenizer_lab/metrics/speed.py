@@ -5,8 +5,8 @@ and out: for a library that wants one Python string a text, making those is part
 text also go through the original library, and the ids must be equal: a fast encoder that is wrong has no speed.
 """
 
-from tokenizer_lab.encoded import Encoded
-from tokenizer_lab.metric import Figure, Single
+from tokenizer_lab.comparison.encoded import Encoded
+from tokenizer_lab.comparison.metric import Figure, Single
 
 TITLE = "Speed"
 FORMULA = "MB of raw text / CPU seconds of this process, each text once, after a warm-up on other text"

@@ -5,8 +5,8 @@ No interval: drawing documents again can only lose ids, so the draws would all l
 
 import numpy as np
 
-from tokenizer_lab.encoded import Encoded
-from tokenizer_lab.metric import Figure, Single
+from tokenizer_lab.comparison.encoded import Encoded
+from tokenizer_lab.comparison.metric import Figure, Single
 
 TITLE = "Utilization"
 FORMULA = "ids used / V; ids seen at least 100 times / V"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.save.bpe_json import save_json
 from tokenizer_lab.save.sentencepiece_bpe import save_model
 from tokenizer_lab.save.tiktoken import save_ranks
+from tokenizer_lab.training.bpe_model import BpeModel
 
 NO_MODEL = (
     "a SentencePiece .model holds whole characters, and single bytes for the rest; byte-level tokens that are parts of "

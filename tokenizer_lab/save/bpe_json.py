@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.formats.huggingface_library import byte_alphabet
 from tokenizer_lab.kernels.patterns import PATTERNS
 from tokenizer_lab.save.whole import write_whole
 from tokenizer_lab.tokenizer import Kind
+from tokenizer_lab.training.bpe_model import BpeModel
 
 _FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}

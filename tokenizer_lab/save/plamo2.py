@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizer_lab.save.whole import write_whole
 from tokenizer_lab.tokenizer import Kind
-from tokenizer_lab.unigram_model import UnigramModel
+from tokenizer_lab.training.unigram_model import UnigramModel
 
 _TYPES = {Kind.NORMAL: "NORMAL", Kind.UNKNOWN: "UNKNOWN", Kind.BYTE: "BYTE"}
 _LINE_ENDS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}  # some readers cut lines there

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizer_lab.save.whole import write_whole
-from tokenizer_lab.unigram_model import UnigramModel
+from tokenizer_lab.training.unigram_model import UnigramModel
 
 _UNIGRAM = 1
 _NAMED = {"bos": "<s>", "eos": "</s>", "pad": "<pad>"}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.save.whole import write_whole
 from tokenizer_lab.tokenizer import Kind
+from tokenizer_lab.training.bpe_model import BpeModel
 
 
 def beside(path: Path) -> Path:

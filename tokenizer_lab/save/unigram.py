@@ -5,7 +5,7 @@ from pathlib import Path
 from tokenizer_lab.save.plamo2 import save_jsonl
 from tokenizer_lab.save.sentencepiece import save_model
 from tokenizer_lab.save.unigram_json import save_json
-from tokenizer_lab.unigram_model import UnigramModel
+from tokenizer_lab.training.unigram_model import UnigramModel
 
 
 def save_unigram(model: UnigramModel, folder: Path) -> dict[str, Path]:

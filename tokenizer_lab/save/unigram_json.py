@@ -11,7 +11,7 @@ import numpy as np
 
 from tokenizer_lab.save.whole import write_whole
 from tokenizer_lab.tokenizer import Kind
-from tokenizer_lab.unigram_model import UnigramModel
+from tokenizer_lab.training.unigram_model import UnigramModel
 
 _FLAGS = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
 

@@ -18,12 +18,12 @@ import pyarrow as pa
 
 from jacorpus.errors import InputError
 from jacorpus.kernels.buffers import text_buffers
-from tokenizer_lab.bpe_model import BYTES, BpeModel, assemble, names_cut, room
 from tokenizer_lab.kernels.bpe_train import BARRIER, train_merges
 from tokenizer_lab.kernels.words import CODE_POINTS, Words, lay_out
+from tokenizer_lab.training.bpe_model import BYTES, BpeModel, assemble, names_cut, room
 from tokenizer_lab.training.cuts import cuts
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.unigram_model import NEVER
+from tokenizer_lab.training.unigram_model import NEVER
 
 BATCH_BYTES = 8 << 20
 MIN_USES = 2

@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.errors import InputError, RecipeError
-from tokenizer_lab import bpe_model, unigram_model
-from tokenizer_lab.bpe_model import BYTES, BpeModel
 from tokenizer_lab.formats.huggingface_library import byte_alphabet
 from tokenizer_lab.save.bpe_json import expression
+from tokenizer_lab.training import bpe_model, unigram_model
 from tokenizer_lab.training.bpe import MIN_USES, count_words, covered, too_small, word_ends
+from tokenizer_lab.training.bpe_model import BYTES, BpeModel
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.unigram_model import UnigramModel
+from tokenizer_lab.training.unigram_model import UnigramModel
 
 CUT = "\uf8ff"
 """Between pre-tokens in the text for sentencepiece: a character that stands for nothing (private use)."""

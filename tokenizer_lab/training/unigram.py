@@ -5,7 +5,7 @@ steps with the digamma of the expected uses, pruning by the loss in likelihood. 
 substrings over a bar of uses, not the million best; the loss takes expected uses, not those of the best segmentation;
 a round is one EM step (there two); the loss prunes to 1.3 x the size, and of what
 is left the most used stay (there 1.1 x), which holds on to fewer rare long pieces: held-out text takes fewer bits and
-fewer tokens; more EM follows; scores are rounded to 1e-4 (tokenizer_lab.unigram_model).
+fewer tokens; more EM follows; scores are rounded to 1e-4 (tokenizer_lab.training.unigram_model).
 
 Memory: the texts, about 8 bytes for each of their characters (fewer where segments repeat), and 200 MB for the runtime:
 656 MB at most for 124 MB of novels.
@@ -24,7 +24,7 @@ from tokenizer_lab.kernels.unigram_segments import MOST_CODES, POINTS, Segments,
 from tokenizer_lab.kernels.unigram_train import ONE_USE, Pieces, expected_uses, laid_out, losses, places, thinned
 from tokenizer_lab.training.cuts import cuts
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.unigram_model import NEVER, UnigramModel, assemble, forbidden, needed_characters, room
+from tokenizer_lab.training.unigram_model import NEVER, UnigramModel, assemble, forbidden, needed_characters, room
 
 EM_STEPS = 1
 LAST_STEPS = 2

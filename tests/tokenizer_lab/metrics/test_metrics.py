@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from tests.tokenizer_lab.words_tokenizer import Words, encoded, texts_of, units_of
-from tokenizer_lab.encoded import Encoded, Speed, Texts, Units
-from tokenizer_lab.metric import Figure, Ratio, metrics, pooled
+from tokenizer_lab.comparison.encoded import Encoded, Speed, Texts, Units
+from tokenizer_lab.comparison.metric import Figure, Ratio, metrics, pooled
 from tokenizer_lab.metrics import (
     boundaries,
     code,

@@ -15,12 +15,12 @@ from tiktoken.load import load_tiktoken_bpe
 from jacorpus.errors import InputError
 from tests.strategies import japanese_text
 from tests.tokenizer_lab.training.test_unigram import documents
-from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.kernels.patterns import PATTERNS
 from tokenizer_lab.save.bpe import save_bpe
 from tokenizer_lab.save.tiktoken import beside, save_ranks
 from tokenizer_lab.tokenizer import Kind, open_tokenizer
 from tokenizer_lab.training.bpe import train
+from tokenizer_lab.training.bpe_model import BpeModel
 from tokenizer_lab.training.settings import Training
 
 MADE = {

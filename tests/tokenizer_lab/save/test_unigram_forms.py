@@ -13,7 +13,7 @@ from tests.strategies import japanese_text
 from tokenizer_lab.save.unigram import save_unigram
 from tokenizer_lab.tokenizer import Kind
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.unigram_model import LOW, TICKS, UnigramModel, assemble, needed_characters, room
+from tokenizer_lab.training.unigram_model import LOW, TICKS, UnigramModel, assemble, needed_characters, room
 
 WORDS = [
     "日本",
@@ -35,7 +35,8 @@ WORDS = [
 TRAINING = Training(vocab_size=400, specials=("<unk>", "<s>", "</s>", "<pad>", "<|im_end|>", "日本人"), reserved=2)
 TRICKY = [
     "▁日本▁ the", "<0x41>日本", "<s>日本</s><unk><pad><|im_end|>", "日本人の", "<|reserved_1|><|unused_0|>",
-    "\x00日\x00", "\ufeff日本", "か\u3099か゛", "𠮷𩸽", "", " ", "  the  the", "日\r\n本", "\u0085\u2028\u2029", "ー" * 50,
+    "\x00日\x00", "\ufeff日本", "か\u3099か゛", "𠮷𩸽", "", " ", "  the  the", "日\r\n本", "\u0085\u2028\u2029",
+    "ー" * 50,
 ]  # fmt: skip
 
 

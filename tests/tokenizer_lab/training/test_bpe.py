@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from jacorpus.errors import InputError, RecipeError
 from tests.strategies import japanese_text
 from tests.tokenizer_lab.training.test_unigram import documents
-from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.tokenizer import Kind
 from tokenizer_lab.training.bpe import train
+from tokenizer_lab.training.bpe_model import BpeModel
 from tokenizer_lab.training.settings import Training
 
 SMALL = Training(algorithm="byte-bpe", vocab_size=520, coverage=1.0, pattern="none", digits="uncut")

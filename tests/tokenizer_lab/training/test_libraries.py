@@ -8,12 +8,12 @@ import pytest
 
 from jacorpus.errors import InputError, RecipeError
 from tests.tokenizer_lab.training.test_unigram import documents
-from tokenizer_lab.bpe_model import BpeModel
 from tokenizer_lab.tokenizer import Kind
 from tokenizer_lab.training import bpe
+from tokenizer_lab.training.bpe_model import BpeModel
 from tokenizer_lab.training.libraries import CUT, cut_lines, train
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.unigram_model import UnigramModel
+from tokenizer_lab.training.unigram_model import UnigramModel
 
 TEXTS = pa.array(documents(), pa.large_string())
 UNIGRAM = Training(vocab_size=420, pattern="none", digits="uncut", coverage=1.0)

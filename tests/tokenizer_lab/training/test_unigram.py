@@ -10,7 +10,7 @@ from jacorpus.errors import InputError, RecipeError
 from tokenizer_lab.tokenizer import Kind
 from tokenizer_lab.training.settings import Training
 from tokenizer_lab.training.unigram import train, with_all_space_runs
-from tokenizer_lab.unigram_model import NEVER, UnigramModel, least_ticks
+from tokenizer_lab.training.unigram_model import NEVER, UnigramModel, least_ticks
 
 SUBJECTS = ["私", "母", "先生", "友人", "東京の学生", "隣の犬", "この機械", "あの町の人"]
 PLACES = ["駅で", "学校で", "海の見える家で", "図書館で", "雨の中で", "静かな朝に", "2024年の春に", "in the park "]

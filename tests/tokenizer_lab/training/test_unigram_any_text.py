@@ -14,8 +14,8 @@ from tokenizer_lab.save.unigram import save_unigram
 from tokenizer_lab.tokenizer import Kind, open_tokenizer
 from tokenizer_lab.training.settings import Training
 from tokenizer_lab.training.unigram import train
-from tokenizer_lab.unigram_differences import unigram_differences
-from tokenizer_lab.unigram_model import UnigramModel
+from tokenizer_lab.training.unigram_differences import unigram_differences
+from tokenizer_lab.training.unigram_model import UnigramModel
 
 TRICKY = [
     "<0x41>",

@@ -21,11 +21,12 @@ from jacorpus.report.report import (
     Views,
     show,
 )
-from tokenizer_lab import compare, segmentations
-from tokenizer_lab.bootstrap import interval
+from tokenizer_lab import compare
 from tokenizer_lab.compare import Compared
-from tokenizer_lab.metric import metrics, number
-from tokenizer_lab.traps import warnings
+from tokenizer_lab.comparison import segmentations
+from tokenizer_lab.comparison.bootstrap import interval
+from tokenizer_lab.comparison.metric import metrics, number
+from tokenizer_lab.comparison.traps import warnings
 
 SECTIONS = (
     ("compression", "Compression", ("compression", "parity")),

@@ -8,9 +8,9 @@ import pytest
 
 from jacorpus.keys import file_digest
 from tests.tokenizer_lab.test_encode import SMALL, jsonl, shard_folder, words
-from tokenizer_lab.check_tokens import validate_tokens
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.encode import encode_corpus
+from tokenizer_lab.encoding.check_tokens import validate_tokens
 from tokenizer_lab.tokens import open_tokens, write_tokens
 
 

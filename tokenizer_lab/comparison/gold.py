@@ -21,7 +21,7 @@ import pyarrow as pa
 from jacorpus.errors import InputError
 from jacorpus.sources import compression
 from jacorpus.sources.paths import expand
-from tokenizer_lab.encoded import Texts, Units
+from tokenizer_lab.comparison.encoded import Texts, Units
 
 SHORT, LONG, BUNSETSU, JUMAN = "short unit", "long unit", "bunsetsu", "Juman word"
 _LABELS = {"LUWBILabel": LONG, "BunsetuBILabel": BUNSETSU}

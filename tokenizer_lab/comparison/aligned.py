@@ -12,8 +12,8 @@ import xxhash
 
 from jacorpus.sources.jsonl import Jsonl
 from jacorpus.stage import InputFile
+from tokenizer_lab.comparison.encoded import Texts
 from tokenizer_lab.corpus import Domain
-from tokenizer_lab.encoded import Texts
 
 KEY = "align"
 LEAST = 10  # shared keys; fewer say nothing

@@ -5,8 +5,8 @@ import doctest
 import numpy as np
 import pytest
 
-from tokenizer_lab import correlation as module
-from tokenizer_lab.correlation import correlation, pearson
+from tokenizer_lab.comparison import correlation as module
+from tokenizer_lab.comparison.correlation import correlation, pearson
 
 
 def test_ranks_see_what_a_line_does_not() -> None:

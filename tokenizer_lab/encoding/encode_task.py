@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from jacorpus.errors import InputError
-from tokenizer_lab.reading import Part, Tally
-from tokenizer_lab.shuffle import Piece, Unsorted, encoded, write_run
+from tokenizer_lab.encoding.reading import Part, Tally
+from tokenizer_lab.encoding.shuffle import Piece, Unsorted, encoded, write_run
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 
 SPLITS = ("train", "valid")

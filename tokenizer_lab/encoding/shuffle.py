@@ -23,7 +23,7 @@ from jacorpus.errors import InputError
 from jacorpus.kernels.buffers import text_buffers
 from jacorpus.schema import ID
 from jacorpus.shards import opened
-from tokenizer_lab.direct import DirectFile, Room, read_direct, span
+from tokenizer_lab.encoding.direct import DirectFile, Room, read_direct, span
 from tokenizer_lab.kernels.gather import gather
 from tokenizer_lab.tokens import write_tokens
 

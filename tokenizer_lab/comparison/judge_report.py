@@ -8,11 +8,11 @@ from jacorpus.report.numbers import Interval
 from jacorpus.report.report import Block, Cell, Column, Paragraph, Section, Table, Views
 from tokenizer_lab import compare
 from tokenizer_lab.compare import Compared
-from tokenizer_lab.correlation import LEAST, correlation
-from tokenizer_lab.judge import KEPT, TABLES, Judged
+from tokenizer_lab.comparison.correlation import LEAST, correlation
+from tokenizer_lab.comparison.judge import KEPT, TABLES, Judged
+from tokenizer_lab.comparison.language_model import D_MODEL, LAYERS
+from tokenizer_lab.comparison.metric import metrics, number
 from tokenizer_lab.kernels.token_counts import CONTEXT_BYTES
-from tokenizer_lab.language_model import D_MODEL, LAYERS
-from tokenizer_lab.metric import metrics, number
 from tokenizer_lab.tokenizer import Tokenizer
 
 HASH = 8

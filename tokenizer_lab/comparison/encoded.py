@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jacorpus.kernels.buffers import text_buffers
-from tokenizer_lab.bootstrap import Resampling
+from tokenizer_lab.comparison.bootstrap import Resampling
 from tokenizer_lab.tokenizer import Encoding, Kind, Tokenizer, list_buffers, token_lists
 from tokenizer_lab.verify import differing
 

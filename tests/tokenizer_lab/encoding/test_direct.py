@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jacorpus.keys import file_digest
-from tokenizer_lab import direct
-from tokenizer_lab.direct import DirectFile, Room, read_direct, span
+from tokenizer_lab.encoding import direct
+from tokenizer_lab.encoding.direct import DirectFile, Room, read_direct, span
 
 SIZES = [0, 1, 4095, 4096, 4097, direct._ROOM_BYTES - 1, direct._ROOM_BYTES, 2 * direct._ROOM_BYTES + 12345]
 

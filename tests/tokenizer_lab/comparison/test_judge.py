@@ -10,9 +10,9 @@ import pytest
 
 from jacorpus.errors import InputError
 from tests.tokenizer_lab.words_tokenizer import Words
+from tokenizer_lab.comparison.judge import Options, judge
+from tokenizer_lab.comparison.language_model import flops_per_token, train_counts
 from tokenizer_lab.corpus import open_corpus
-from tokenizer_lab.judge import Options, judge
-from tokenizer_lab.language_model import flops_per_token, train_counts
 from tokenizer_lab.tokenizer import list_buffers, open_tokenizer
 
 SHARES = 1 / np.arange(1, 41) / (1 / np.arange(1, 41)).sum()

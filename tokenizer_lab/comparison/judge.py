@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jacorpus.errors import InputError
+from tokenizer_lab.comparison.language_model import Train, flops_per_token, train_counts
 from tokenizer_lab.corpus import Domain, draw
-from tokenizer_lab.language_model import Train, flops_per_token, train_counts
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers, token_lists
 
 KEPT = 0.8  # share of the training documents that a seed draws
@@ -78,7 +78,7 @@ def judge(
     train: Train = train_counts,
     progress: Callable[[int], None] | None = None,
 ) -> Judged:
-    """Train and measure. train: see tokenizer_lab.language_model. progress: called with 1 for each model trained.
+    """Train and measure. train: see tokenizer_lab.comparison.language_model. progress: called with 1 a model trained.
 
     Raises InputError where no corpus has held-out documents, or fewer than three seeds are asked for.
     """

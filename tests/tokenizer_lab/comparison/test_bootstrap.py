@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tokenizer_lab.bootstrap import DRAWS, Resampling, interval
+from tokenizer_lab.comparison.bootstrap import DRAWS, Resampling, interval
 
 
 def test_every_draw_takes_as_many_units_as_there_are() -> None:

@@ -3,8 +3,8 @@
 import doctest
 
 from tests.tokenizer_lab.words_tokenizer import Words, texts_of, units_of
-from tokenizer_lab import segmentations as module
-from tokenizer_lab.segmentations import passages, segmentations
+from tokenizer_lab.comparison import segmentations as module
+from tokenizer_lab.comparison.segmentations import passages, segmentations
 
 
 def _shown(passage: str, tokenizer: Words) -> list[tuple[str, bool]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from jacorpus.report.report import Segment, Segmentations, Segmented
-from tokenizer_lab.encoded import Texts, Units
+from tokenizer_lab.comparison.encoded import Texts, Units
 from tokenizer_lab.tokenizer import Kind, Tokenizer, list_buffers
 
 SHORTEST, LONGEST = 36, 84  # characters of a passage

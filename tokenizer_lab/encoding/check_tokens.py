@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from jacorpus.keys import file_digest
 from tokenizer_lab.corpus import Domain
-from tokenizer_lab.reading import Documents, Tally, parts_of
-from tokenizer_lab.shuffle import id_bytes, ranks
+from tokenizer_lab.encoding.reading import Documents, Tally, parts_of
+from tokenizer_lab.encoding.shuffle import id_bytes, ranks
 from tokenizer_lab.tokens import Tokens, TokenShard, open_tokens
 
 DOCUMENTS = 200

@@ -14,7 +14,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from tokenizer_lab.encoded import summed
+from tokenizer_lab.comparison.encoded import summed
 from tokenizer_lab.kernels.token_counts import CONTEXT_BYTES, TokenCounts, token_counts
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers
 

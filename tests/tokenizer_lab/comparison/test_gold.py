@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jacorpus.errors import InputError
-from tokenizer_lab.gold import BUNSETSU, JUMAN, LONG, SHORT, read_gold
+from tokenizer_lab.comparison.gold import BUNSETSU, JUMAN, LONG, SHORT, read_gold
 
 CONLLU = """# newdoc id = a
 # sent_id = 1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jacorpus.report.numbers import Interval
-from tokenizer_lab.bootstrap import DRAWS, interval
+from tokenizer_lab.comparison.bootstrap import DRAWS, interval
 
 LEAST = 8
 """Tokenizers below which nothing is said."""

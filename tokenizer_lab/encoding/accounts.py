@@ -5,7 +5,7 @@ from typing import Any
 
 from jacorpus.errors import InputError, TaskError
 from tokenizer_lab.corpus import Domain
-from tokenizer_lab.reading import Part
+from tokenizer_lab.encoding.reading import Part
 
 COUNTS = ("documents", "tokens", "text_bytes")
 

@@ -2,7 +2,7 @@
 
 from jacorpus.report.report import show
 from tokenizer_lab.compare import ALWAYS, Compared
-from tokenizer_lab.metric import number
+from tokenizer_lab.comparison.metric import number
 
 FEW_DOCUMENTS = 30
 SMALL_USE = 0.2  # share of ids used below which the text says little on the vocabulary

@@ -24,7 +24,7 @@ import numpy as np
 
 import tokenizer_lab.metrics
 from jacorpus.report.numbers import Cell, Interval, Unit
-from tokenizer_lab.bootstrap import Resampling, interval
+from tokenizer_lab.comparison.bootstrap import Resampling, interval
 
 Material: TypeAlias = Literal["text", "gold", "pair", "tokenizer"]
 

@@ -9,8 +9,8 @@ import pytest
 from tokenizer_lab.save.unigram import save_unigram
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer, token_lists
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.unigram_differences import FormReport, unigram_differences
-from tokenizer_lab.unigram_model import assemble, needed_characters
+from tokenizer_lab.training.unigram_differences import FormReport, unigram_differences
+from tokenizer_lab.training.unigram_model import assemble, needed_characters
 
 TRAINING = Training()
 

@@ -19,7 +19,7 @@ import numpy as np
 from jacorpus.errors import RecipeError
 from tokenizer_lab.tokenizer import Kind
 from tokenizer_lab.training.settings import Training
-from tokenizer_lab.unigram_model import NEVER, padding_names, reserved_names
+from tokenizer_lab.training.unigram_model import NEVER, padding_names, reserved_names
 
 BYTES = 256
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenizer_lab.tokenizer import Kind, Tokenizer, Vocabulary, list_buffers
-from tokenizer_lab.unigram_model import TICKS
+from tokenizer_lab.training.unigram_model import TICKS
 from tokenizer_lab.verify import differing
 
 DRIFT_TICKS = 100

@@ -1,0 +1,1 @@
+"""What a comparison is made of: texts, metrics, intervals, judges, the report."""

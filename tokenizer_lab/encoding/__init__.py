@@ -1,0 +1,1 @@
+"""What encoding a corpus is made of: parts, the shuffle, tasks, accounts, checks."""
