@@ -12,7 +12,17 @@ from benchmarks.beside import PEERS
 from benchmarks.record import DATA, ROOT
 from benchmarks.summary import write_summary
 
-WITH_PEERS = ("near_duplicates", "filters", "archive", "language")
+WITH_PEERS = (
+    "near_duplicates",
+    "filters",
+    "archive",
+    "language",
+    "unigram",
+    "byte_bpe",
+    "train_bpe",
+    "train_unigram",
+    "encode_corpus",
+)
 ALONE = (
     "nfkc",
     "what_if",
@@ -26,6 +36,10 @@ ALONE = (
     "redact",
     "decontaminate",
     "memory",
+    "tokenizer_json",
+    "hostile_lines",
+    "extend",
+    "transfer",
 )
 ARGUMENTS = {"language": [str(PEERS)]}
 

@@ -11,7 +11,19 @@ from typing import Any
 
 from benchmarks.record import RESULTS
 
-READY = ("near_duplicates", "filters", "nfkc", "archive", "archive_fast", "what_if", "memory")
+READY = (
+    *("near_duplicates", "filters", "nfkc", "archive", "archive_fast", "what_if", "memory"),
+    *(
+        "unigram",
+        "tokenizer_json",
+        "byte_bpe",
+        "hostile_lines",
+        "train_bpe",
+        "train_unigram",
+        "extend",
+        "encode_corpus",
+    ),
+)
 Row = dict[str, Any]
 GOLD_BY_PEOPLE = ("scrapinghub", "trafilatura", "postlight")
 
@@ -83,12 +95,30 @@ def language(rows: list[Row]) -> Iterator[Row]:
     yield row("15 characters: recall of ja, zh called ja", ">= .95, <= .02", values, None, None, met)
 
 
+def hostile_lines(rows: list[Row]) -> Iterator[Row]:
+    """The worst of each tokenizer's lines of a million characters."""
+    by_tokenizer: dict[str, list[Row]] = {}
+    for r in rows:
+        by_tokenizer.setdefault(r["what"].partition(": ")[0], []).append(r)
+    for name, lines in by_tokenizer.items():
+        what = f"{name}: {len(lines)} kinds of lines of 1M characters, the slowest; the steepest from 100k"
+        ours = f"{max(r['ours'] for r in lines):.2f} s; {max(r['growth'] for r in lines):.1f}x"
+        theirs = [r["theirs"] for r in lines if r["theirs"]]
+        slowest = f"{max(theirs):.2f} s" if theirs else None
+        yield row(what, "< 1 s; <= 15x", ours, lines[0]["rival"], slowest, all(r["met"] for r in lines))
+
+
 def table_rows() -> Iterator[tuple[str, Row]]:
     """(benchmark, row)."""
     for name in READY:
         found = loaded(name)
         yield from ((name, r) for r in (found["rows"] if found else []) if "what" in r and "met" in r)
-    for name, of in (("dedup_quality", dedup_quality), ("extract", extract), ("language", language)):
+    for name, of in (
+        ("dedup_quality", dedup_quality),
+        ("extract", extract),
+        ("language", language),
+        ("hostile_lines", hostile_lines),
+    ):
         found = loaded(name)
         if found:
             yield from ((name, r) for r in of(found["rows"]))
