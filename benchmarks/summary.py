@@ -17,7 +17,6 @@ READY = (
         "unigram",
         "tokenizer_json",
         "byte_bpe",
-        "hostile_lines",
         "train_bpe",
         "train_unigram",
         "extend",
