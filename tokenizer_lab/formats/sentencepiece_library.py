@@ -1,8 +1,10 @@
 """A SentencePiece ``.model`` behind the library that wrote it.
 
 Control pieces never come out of text there, whatever ``special_text`` says. Decoding follows google/sentencepiece
-0.2.3 ``SentencePieceProcessor::Decode``: the bytes of the tokens, without the space that the prefix put in; an unknown
-token gives the file's unknown surface (`` ⁇ `` unless set).
+0.2.3 ``SentencePieceProcessor::Decode``: the bytes of the tokens, without the space that the prefix put in, or without
+all marks of spaces that stand alone at the beginning where the model takes extra spaces away; an unknown token gives
+the file's unknown surface (`` ⁇ `` unless set), a byte token its byte, both whole. A model with a denormalizer is
+decoded by the library.
 
 Offsets are the library's, in bytes of the raw text, but for a character that was written as byte tokens: the library
 gives all of it to the last of them; here each has its own byte where the normalizer did not change the character.
@@ -10,7 +12,6 @@ gives all of it to the last of them; here each has its own byte where the normal
 Legend: N documents, T tokens in all, V ids.
 """
 
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,17 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.errors import InputError
-from tokenizer_lab.decoding import byte_table, joined, without_first_space
-from tokenizer_lab.tokenizer import Encoding, Kind, SpecialText, Tokenizer, Vocabulary, place_lists, token_lists
+from tokenizer_lab.decoding import byte_table, checked, joined
+from tokenizer_lab.tokenizer import (
+    Encoding,
+    Kind,
+    SpecialText,
+    Tokenizer,
+    Vocabulary,
+    list_buffers,
+    place_lists,
+    token_lists,
+)
 
 ALGORITHMS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
 SPACE_MARK = "▁"
@@ -86,6 +96,16 @@ def read_traits(proto: Any) -> dict[str, Any]:
     }
 
 
+def _bare(vocabulary: Vocabulary) -> list[bytes]:
+    """Bytes of each token at the beginning of a text: without the mark that its piece begins with."""
+    spelled = (Kind.NORMAL, Kind.USER_DEFINED, Kind.UNUSED)
+    rows = zip(vocabulary.pieces, vocabulary.token_bytes, vocabulary.kinds, strict=True)
+    return [
+        decoded[1:] if kind in spelled and piece.startswith(SPACE_MARK.encode()) else decoded
+        for piece, decoded, kind in rows
+    ]
+
+
 class Library(Tokenizer):
     """Any ``.model`` through ``sentencepiece``."""
 
@@ -99,18 +119,17 @@ class Library(Tokenizer):
         self.engine, self.why_slow = f"sentencepiece {sentencepiece.__version__}", why_slow
         self.identity = (sha256(path.read_bytes()).hexdigest().encode(),)
         self.vocabulary, self.traits = read_vocabulary(proto), read_traits(proto)
-        self._strips = proto.normalizer_spec.add_dummy_prefix or proto.normalizer_spec.remove_extra_whitespaces
-        self._serialized = proto.SerializeToString()
+        rules = proto.normalizer_spec
+        self._strips, self._squeezes = rules.add_dummy_prefix, rules.remove_extra_whitespaces
+        self._denormalizes = bool(proto.denormalizer_spec.precompiled_charsmap)
         self._table = byte_table(self.vocabulary.token_bytes)
-
-    @cached_property
-    def _processor(self) -> Any:
-        import sentencepiece
-
+        bare = _bare(self.vocabulary)
+        self._first_table = byte_table((*self.vocabulary.token_bytes, *bare))
+        self._first_lengths = np.fromiter(map(len, bare), np.int64, len(bare))
         try:
-            return sentencepiece.SentencePieceProcessor(model_proto=self._serialized)
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
         except (RuntimeError, ValueError) as error:
-            raise InputError(f"{self.name} can't be read by {self.engine}: {error}") from error
+            raise InputError(f"{path} can't be read by {self.engine}: {error}") from error
 
     def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
         rows = self._processor.encode([text or "" for text in texts.to_pylist()], out_type=int, num_threads=1)
@@ -146,8 +165,19 @@ class Library(Tokenizer):
         return starts, ends
 
     def decode(self, tokens: pa.LargeListArray) -> pa.LargeBinaryArray:
-        found = joined(self._table, tokens)
-        return without_first_space(found) if self._strips else found
+        if self._denormalizes:
+            checked(list_buffers(tokens)[1], self.vocab_size)
+            rows = [self._processor.decode(row).encode() for row in tokens.to_pylist()]
+            return pa.array(rows, pa.large_binary())
+        if not (self._strips or self._squeezes):
+            return joined(self._table, tokens)
+        offsets, ids = list_buffers(tokens)
+        lengths = self._first_lengths if self._squeezes else self.vocabulary.lengths
+        heard = np.flatnonzero(lengths[checked(ids, self.vocab_size)])
+        # Up to and with the first token of each list that gives any text, the table without spaces holds.
+        first = np.append(heard, len(ids))[np.searchsorted(heard, offsets[:-1])]
+        bare = np.arange(len(ids)) <= np.repeat(first, np.diff(offsets))
+        return joined(self._first_table, token_lists(offsets, ids + np.uint32(self.vocab_size) * bare))
 
 
 def _offsets(rows: list[Any]) -> np.ndarray:
