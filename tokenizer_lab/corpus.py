@@ -27,7 +27,7 @@ from jacorpus.sources.jsonl import Jsonl
 from jacorpus.sources.parquet import Parquet
 from jacorpus.sources.paths import expand
 from jacorpus.sources.text import Text
-from jacorpus.stage import InputFile, Source
+from jacorpus.stage import Chunk, InputFile, Lost, Source, Span
 
 TEXTS = pa.schema(
     [
@@ -71,9 +71,8 @@ class Domain:
                 yield batch.select(TEXTS.names).cast(TEXTS)
 
     def _records(self, file: InputFile, split: str | None) -> Iterator[pa.RecordBatch]:
-        source = source_of(file, self.column)
-        for span in source.cut(file, 1 << 62):
-            for chunk in source.read(file, span):
+        for span in source_of(file, self.column).cut(file, 1 << 62):
+            for chunk in chunks_of(file, span, self.column):
                 for lost in chunk.lost:
                     place = f"{file.name}: {lost.reason}"
                     self.lost[place] = self.lost.get(place, 0) + 1
@@ -123,6 +122,34 @@ def source_of(file: InputFile, column: str) -> Source:
     if name.endswith(_PAGES):
         raise InputError(f"{file.uri} holds web pages; curate them first: jacorpus corpus run RECIPE")
     raise InputError(f"{file.uri} is of no known kind; expected .jsonl, .parquet, .arrow or .txt (perhaps compressed)")
+
+
+def chunks_of(file: InputFile, span: Span, column: str) -> Iterator[Chunk]:
+    """What a span of a file holds, every record with its text.
+
+    A text file's bytes are decoded as a corpus run decodes a page's (UTF-8, or the charset they fit); what is no text
+    is lost, with the reason ``empty``, ``over_budget`` or ``unknown_label``.
+    """
+    for chunk in source_of(file, column).read(file, span):
+        if chunk.records["body"].null_count < chunk.records.num_rows:
+            chunk.lost += _decode_bodies(chunk)
+        yield chunk
+
+
+def _decode_bodies(chunk: Chunk) -> list[Lost]:
+    """Put the text of each body into the chunk's records; returns those that have none."""
+    from jacorpus.extract.charset import Undecoded, decode
+
+    texts, lost = [], []
+    for position, body in zip(*(chunk.records[name].to_pylist() for name in ("position", "body")), strict=True):
+        decoded = decode(body, html=False)
+        if isinstance(decoded, Undecoded):
+            lost.append(Lost(position, decoded.reason, decoded.detail, len(body)))
+        texts.append(None if isinstance(decoded, Undecoded) else decoded.text)
+    column = pa.array(texts, chunk.records["text"].type)
+    records = chunk.records.set_column(chunk.records.schema.get_field_index("text"), "text", column)
+    chunk.records = records.filter(pc.is_valid(column))
+    return lost
 
 
 def open_corpus(items: Sequence[str], column: str = "text") -> list[Domain]:

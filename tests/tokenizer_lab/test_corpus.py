@@ -101,3 +101,14 @@ def test_nothing_to_draw(tmp_path: Path) -> None:
 def test_compressed_files(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress('{"text": "圧縮"}\n'.encode(), mtime=0))
     assert texts_of(open_corpus([str(tmp_path / "a.jsonl.gz")])) == ["圧縮"]
+
+
+def test_text_files_are_documents_with_their_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + "あ\nい\n".encode())
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress("日本語の文章です。".encode("cp932") * 9, mtime=0))
+    (tmp_path / "c.md").write_bytes(b"")
+    (tmp_path / "d.txt").write_bytes(bytes(range(32)) * 9)
+    domains = open_corpus([f"x={tmp_path}"])
+    assert texts_of(domains) == ["あ\nい\n", "日本語の文章です。" * 9]
+    assert domains[0].lost == {"c.md: empty": 1, "d.txt: over_budget": 1}
+    assert draw(domains, 1000, split=None).documents == {"x": 2}

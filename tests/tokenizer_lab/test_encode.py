@@ -345,3 +345,10 @@ def test_a_corpus_without_a_document_is_an_error(tmp_path):
     (tmp_path / "empty.jsonl").write_text("")
     with pytest.raises(InputError, match="no document in x"):
         encode_corpus(open_corpus([f"x={tmp_path / 'empty.jsonl'}"]), "byte", tmp_path / "out")
+
+
+def test_text_files_are_encoded(tmp_path):
+    (tmp_path / "a.txt").write_text("あい", "utf-8")
+    (tmp_path / "b.txt").write_text("", "utf-8")
+    manifest = encode_corpus(open_corpus([f"x={tmp_path}/*.txt"]), "byte", tmp_path / "out").manifest
+    assert manifest["counts"] == {"read": 2, "documents": 1, "tokens": 6, "text_bytes": 6, "empty": 0, "lost": 1}

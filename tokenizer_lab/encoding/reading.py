@@ -16,7 +16,7 @@ from jacorpus.errors import InputError
 from jacorpus.measure import document_id
 from jacorpus.schema import ID, SHARD
 from jacorpus.stage import InputFile, Span
-from tokenizer_lab.corpus import Domain, held_out, pieces_of, source_of
+from tokenizer_lab.corpus import Domain, chunks_of, held_out, pieces_of, source_of
 
 TASK_BYTES = 64 << 20
 """Text of one part, about."""
@@ -77,7 +77,7 @@ class Part:
             ) from error
 
     def _of_source(self, tally: Tally, progress: Callable[[int], None]) -> Iterator[Documents]:
-        for chunk in source_of(self.file, self.column).read(self.file, self.span):
+        for chunk in chunks_of(self.file, self.span, self.column):
             for lost in chunk.lost:
                 tally.lost[lost.reason] = tally.lost.get(lost.reason, 0) + 1
             for kind, number in chunk.skipped.items():
