@@ -8,6 +8,7 @@ import typer
 from cli import console
 
 if TYPE_CHECKING:
+    from tokenizer_lab.mixtures import Job
     from tokenizer_lab.transfer import Transferred
 
 
@@ -46,27 +47,11 @@ def transfer(
     Example: jacorpus tokenizer transfer --model llama2 --old llama2/tokenizer.model --new out/llama2-ja
     --method focus --corpus 'ja/*.jsonl.zst' --keep-corpus 'en/*.jsonl.zst' --out out/model
     """
-    import numpy as np
-
-    from tokenizer_lab.corpus import open_corpus
-    from tokenizer_lab.mixtures import Job
-    from tokenizer_lab.tokenizer import open_tokenizer
     from tokenizer_lab.transfer import transfer as run
 
-    old_text = open_corpus(keep_corpus or [], column)
-    new_text = open_corpus(corpus or [], column)
-    job = Job(
-        open_tokenizer(old, pattern),
-        open_tokenizer(new),
-        np.zeros(0, np.int64),
-        corpus=[*new_text, *(old_text if method == "focus" else [])],
-        old_corpus=old_text,
-        dictionary=_pairs(dictionary) if dictionary else (),
-        donor=open_tokenizer(donor_tokenizer or donor) if donor else None,
-        seed=seed,
-        budget_bytes=int(budget_mb * 1e6),
-        neighbors=terms,
-    )
+    texts = (corpus, keep_corpus, column, int(budget_mb * 1e6))
+    giver = (donor_tokenizer or donor) if donor else None
+    job = _job((old, new, pattern), texts, method, dictionary, giver, terms, seed)
     with console.Meter("transfer", quiet=quiet or json, bytes=False) as meter:
         files = _tokenizer_files(Path(new))
         made = run(model, job, method, out, tensor or (), donor, (), multiple, files, meter.step)
@@ -74,6 +59,40 @@ def transfer(
         console.print_json(made.as_json())
     else:
         _print(made)
+
+
+def _job(
+    tokenizers: tuple[str, str, str | None],
+    texts: tuple[list[str] | None, list[str] | None, str, int],
+    method: str,
+    dictionary: Path | None,
+    donor_tokenizer: str | Path | None,
+    terms: int,
+    seed: int,
+) -> "Job":
+    """What the rows are mixed from. tokenizers: old, new, pattern of the old one. texts: new, old, column, bytes."""
+    import numpy as np
+
+    from tokenizer_lab.corpus import open_corpus
+    from tokenizer_lab.mixtures import Job
+    from tokenizer_lab.tokenizer import open_tokenizer
+
+    old, new, pattern = tokenizers
+    corpus, keep_corpus, column, budget_bytes = texts
+    old_text = open_corpus(keep_corpus or [], column)
+    new_text = open_corpus(corpus or [], column)
+    return Job(
+        open_tokenizer(old, pattern),
+        open_tokenizer(new),
+        np.zeros(0, np.int64),
+        corpus=[*new_text, *(old_text if method == "focus" else [])],
+        old_corpus=old_text,
+        dictionary=_pairs(dictionary) if dictionary else (),
+        donor=open_tokenizer(donor_tokenizer) if donor_tokenizer else None,
+        seed=seed,
+        budget_bytes=budget_bytes,
+        neighbors=terms,
+    )
 
 
 def _tokenizer_files(path: Path) -> list[Path]:
