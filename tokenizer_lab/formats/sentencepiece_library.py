@@ -90,7 +90,7 @@ def read_traits(proto: Any) -> dict[str, Any]:
         "spaces": SPACE_MARK if rules.escape_whitespaces else "kept",
         "byte_fallback": Kind.BYTE in kinds,
         "ties": "longest last piece" if unigram else "leftmost",
-        "scores": "float32 sums, compared in float64" if unigram else "float32",
+        "scores": "float32 sums, back to zero beyond 100,000" if unigram else "float32",
         "user_defined": sorted(p.piece for p in proto.pieces if p.type == Kind.USER_DEFINED),
         "specials": sorted(p.piece for p in proto.pieces if p.type == Kind.CONTROL),
     }
