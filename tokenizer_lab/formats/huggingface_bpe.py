@@ -43,6 +43,9 @@ def byte_bpe_chain(content: dict[str, Any]) -> BytePairs | str:
             return f"the merge of {left!r} and {right!r} is not in bytes"
         merges.append(parts)
     hidden = {token["id"] for token in content.get("added_tokens") or [] if token["special"]}
+    shared = next((made for *_, made in merges if made in hidden), None)
+    if shared is not None:
+        return f"merges make the special token {decoded[shared].decode('utf-8', 'replace')!r}"
     whole = {token: id for id, token in decoded.items() if id not in hidden} if model.get("ignore_merges") else None
     try:
         tables = from_merges([ids[letters[byte]] for byte in range(256)], merges, decoded, whole)

@@ -107,12 +107,15 @@ def read_vocabulary(content: dict[str, Any]) -> Vocabulary:
             pieces[id] = decoded[id] = bytes(alphabet[c] for c in piece)
         elif fallback and piece in _BYTE:
             decoded[id], kinds[id] = _BYTE[piece] if to_byte else piece.encode(), Kind.BYTE
+        elif to_byte and piece in _BYTE:
+            decoded[id] = _BYTE[piece]
         elif to_space:
             decoded[id] = piece.replace(SPACE_MARK, " ").encode("utf-8", "replace")
         elif inner and piece.startswith(inner):
             decoded[id] = piece.removeprefix(inner).encode("utf-8", "replace")
     for token in added:
-        pieces[token["id"]] = decoded[token["id"]] = token["content"].encode()
+        pieces[token["id"]] = token["content"].encode()
+        decoded[token["id"]] = token["content"].replace(SPACE_MARK, " " if to_space else SPACE_MARK).encode()
         kinds[token["id"]] = Kind.CONTROL if token["special"] else Kind.USER_DEFINED
     unknown = unknown_id(content)
     if unknown is not None and unknown < size:
@@ -177,6 +180,12 @@ class Library(Tokenizer):
         """The tokenizer that finds the strings of special tokens."""
         return _built(self._path, self._content)
 
+    @cached_property
+    def _renames(self) -> bool:
+        """Whether an added token decodes to what the normalizer makes of it, as with the prefix of Llama 2."""
+        added = [t for t in self._content.get("added_tokens") or [] if t["normalized"] and not t["special"]]
+        return any(self._whole.id_to_token(token["id"]) != token["content"] for token in added)
+
     def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
         library = self._plain if special_text == "text" else self._whole
         rows = [e.ids for e in library.encode_batch_fast(_strings(texts), add_special_tokens=False)]
@@ -232,7 +241,7 @@ class Library(Tokenizer):
 
     def decode(self, tokens: pa.LargeListArray) -> pa.LargeBinaryArray:
         style = decoder_style(self._content)
-        if style == "other":
+        if style == "other" or self._renames:
             offsets, ids = list_buffers(tokens)
             checked(ids, self.vocab_size)
             rows = [ids[offsets[i] : offsets[i + 1]].tolist() for i in range(len(offsets) - 1)]

@@ -254,6 +254,10 @@ def test_byte_bpe_that_the_kernel_can_not_do(tmp_path: Path) -> None:
     content["normalizer"] = {"type": "NFC"}
     (tmp_path / "b.json").write_text(json.dumps(content), "utf-8")
     assert "normalizer NFC" in open_tokenizer(tmp_path / "b.json").why_slow
+    content["normalizer"], made = None, "".join(content["model"]["merges"][0])
+    content["added_tokens"].append({**FLAGS, "id": content["model"]["vocab"][made], "content": made, "special": True})
+    (tmp_path / "c.json").write_text(json.dumps(content), "utf-8")
+    assert "merges make the special token" in open_tokenizer(tmp_path / "c.json").why_slow
 
 
 def charsmap(content: Content) -> None:

@@ -39,6 +39,25 @@ def test_ids_and_decoding_are_the_library_s(files: dict[str, Path], name: str) -
     assert ours.algorithm == {"byte_bpe": "byte-bpe", "llama_bpe": "bpe"}.get(name, name)
 
 
+def test_decoding_of_added_tokens_and_byte_names(files: dict[str, Path], tmp_path: Path) -> None:
+    """Marks in added tokens are spaces too, a prefix is put before those of normalized text, and the decoder makes
+    bytes of names even where the model has no byte fallback."""
+    content = json.loads(files["llama_bpe"].read_text("utf-8"))
+    content["model"]["byte_fallback"] = False
+    path = tmp_path / "a.json"
+    for normalized in (False, True):
+        size, flags = (
+            len(content["model"]["vocab"]),
+            dict.fromkeys(("single_word", "lstrip", "rstrip", "special"), False),
+        )
+        content["added_tokens"] = [{**flags, "id": size, "content": "x▁y", "normalized": normalized}]
+        path.write_text(json.dumps(content), "utf-8")
+        rows = [[size], [3 + 0x41, size, 3 + 0x42], [300, size]]
+        decoded = opened(path).decode(pa.array(rows, pa.large_list(pa.uint32()))).to_pylist()
+        library = tokenizers.Tokenizer.from_file(str(path))
+        assert [text.decode() for text in decoded] == [library.decode(row) for row in rows]
+
+
 def test_decoders_are_known(files: dict[str, Path]) -> None:
     styles = {name: decoder_style(read_content(path)) for name, path in files.items()}
     assert styles == {
