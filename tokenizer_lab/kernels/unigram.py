@@ -11,7 +11,9 @@ and ids agree on texts of any length. (0.2.0 formed candidates in float64 and ha
 A space stands for the mark U+2581, and the mark is put before a text that is not empty (``prefix``).
 
 Between two characters that stand side by side in no piece every way has a cut. So a text falls apart into stretches,
-half of them one character, most of the others seen before: tokenizer_lab.kernels.unigram_memory keeps those.
+half of them one character, most of the others seen before: tokenizer_lab.kernels.unigram_memory keeps those. Texts of
+kana and kanji fall apart into long stretches seldom seen before: a document of 2.5 bytes a character or more is solved
+whole. Both give the same ids.
 
 Legend: N documents, S bytes of UTF-8, T tokens, V ids.
 """
@@ -26,10 +28,10 @@ from numba import njit
 from jacorpus.kernels.buffers import text_buffers
 from tokenizer_lab.kernels.pointers import pointer
 from tokenizer_lab.kernels.trie import build_trie
-from tokenizer_lab.kernels.unigram_memory import MOST, SLACK, TOKENS, bit_of, memory, pairs_inside, recall, remember
+from tokenizer_lab.kernels.unigram_memory import MOST, SLACK, TOKENS, memory, pairs_inside, recall, remember
+from tokenizer_lab.kernels.unigram_way import RESET, characters, choose, dense, put, put_unknown, ready, turned, write
 
 MARK = "▁"
-RESET = 100_000.0
 THREE_BYTES = 0xE0
 """Stretches that begin with such a byte or a higher one, kana and kanji above all, are not kept: too few come again."""
 
@@ -109,8 +111,9 @@ def _best_way(
 
 @dataclass(frozen=True)
 class UnigramTable:
-    """Rules made ready for the fast path: codes uint16 [0x110000] and slots int32 as in a trie, byte_ids uint32 [256]
-    or [0], pairs as in unigram_memory, the code of the mark or 0. safe: sums below it stay below RESET in a stretch."""
+    """Rules made ready for the fast path: codes uint16 [0x110000] as in a trie, slots int32 as in unigram_way, byte_ids
+    uint32 [256] or [0], pairs as in unigram_memory, prefix the code of the mark or 0. safe: sums below it stay below
+    RESET in a stretch."""
 
     codes: np.ndarray
     slots: np.ndarray
@@ -137,7 +140,7 @@ def unigram_table(rules: UnigramRules) -> UnigramTable:
     most = max(abs(rules.unknown_score), float(np.abs(scores).max(initial=0.0)))
     return UnigramTable(
         codes,
-        trie.slots,
+        ready(trie.slots),
         pairs_inside(list(rules.pieces), trie.codes),
         np.zeros(0, np.uint32) if rules.byte_ids is None else rules.byte_ids.astype(np.uint32),
         rules.unknown_id,
@@ -149,216 +152,136 @@ def unigram_table(rules: UnigramRules) -> UnigramTable:
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _characters(data, start, stop, codes, pairs, n, code, place, joined):
-    """Fills the code of each character of [start, stop) from the n-th on, where it begins, and whether it may stand
-    in a piece with the one before; returns their number."""
-    i, n = np.uint64(start), np.uint64(n)
-    begin, end = np.uint64(start), np.uint64(stop)
-    last = np.uint64(code[0]) if n else np.uint64(0)
-    while i < end:
-        lead = np.uint32(data[i])
-        place[n] = i - begin
-        if lead < 0x80:
-            point = lead
-            i += np.uint64(1)
-        elif lead >= 0xE0 and lead < 0xF0:
-            one, two = np.uint32(data[i + np.uint64(1)]), np.uint32(data[i + np.uint64(2)])
-            point = (
-                (lead & np.uint32(15)) << np.uint32(12) | (one & np.uint32(63)) << np.uint32(6) | two & np.uint32(63)
-            )
-            i += np.uint64(3)
-        elif lead < 0xE0:
-            point = (lead & np.uint32(31)) << np.uint32(6) | np.uint32(data[i + np.uint64(1)]) & np.uint32(63)
-            i += np.uint64(2)
-        else:
-            point = (lead & np.uint32(7)) << np.uint32(6) | np.uint32(data[i + np.uint64(1)]) & np.uint32(63)
-            point = point << np.uint32(6) | np.uint32(data[i + np.uint64(2)]) & np.uint32(63)
-            point = point << np.uint32(6) | np.uint32(data[i + np.uint64(3)]) & np.uint32(63)
-            i += np.uint64(4)
-        c = np.uint64(codes[point])
-        code[n] = c
-        bit = bit_of(last, c)
-        joined[n] = (pairs[bit >> np.uint64(3)] >> (bit & np.uint64(7))) & np.uint64(c != 0)
-        last = c
-        n += np.uint64(1)
-    return np.int64(n)
+def _put_known(entry, known32, known_f, here, i, place, ids, sizes, sized, t):
+    """Writes the tokens of an entry; returns where the next one goes, and the sum with theirs.
 
-
-@njit(cache=True, nogil=True, forceinline=True)
-def _choose(slots, weights, code, start, n, longest, unknown_score, best, back, taken):
-    """Fills, for each end start + 1 to n, the characters of its last piece and its id (-1: unknown), from the sum
-    best[start]. No piece goes over n."""
-    for i in range(start + 1, n + 1):
-        best[i] = -np.inf
-    reset = _F(RESET)
-    for i in range(start, n):
-        here = best[i]
-        if here < -reset or here > reset:
-            for k in range(i, min(n, i + longest) + 1):
-                best[k] -= here
-            here = _F(0)
-        c = np.uint32(code[i])
-        first = i + 1
-        alone = False
-        if c != 0 and slots[np.uint64(4) * c + np.uint64(1)] == 0:
-            node = c
-            at = np.uint64(4) * np.uint64(node)
-            if slots[at + np.uint64(2)] >= 0:
-                alone = True
-                score = here + weights[at + np.uint64(3)]
-                if score > best[first]:
-                    best[first], back[first], taken[first] = score, 1, slots[at + np.uint64(2)]
-            j = first
-            base = np.uint32(slots[at])
-            while True:  # neither leaf nor end needs a test: no slot there names this node
-                child = base ^ np.uint32(code[j])
-                at = np.uint64(4) * np.uint64(child)
-                if np.uint32(slots[at + np.uint64(1)]) != node:
-                    break
-                node = child
-                j += 1
-                id = slots[at + np.uint64(2)]
-                if id >= 0:
-                    score = here + weights[at + np.uint64(3)]
-                    if score > best[j]:
-                        best[j], back[j], taken[j] = score, j - i, id
-                base = np.uint32(slots[at])
-        if not alone:
-            score = here + unknown_score
-            if score > best[first]:
-                best[first], back[first], taken[first] = score, 1, -1
-
-
-@njit(cache=True, nogil=True, forceinline=True)
-def _put(ids, sizes, sized, t, id, size):
-    """Writes one token; returns where the next one goes."""
-    ids[t] = id
+    All its places are written and added, those it has no token for too: they are zeros, and written over.
+    """
+    shape = np.uint32(known32[16 * entry + 7])
+    count = int(shape & np.uint32(7))
+    for k in range(TOKENS):
+        ids[t + np.uint64(k)] = known32[16 * entry + 8 + k]
+        here += known_f[16 * entry + 8 + TOKENS + k]
     if sized:
-        sizes[t] = size
-    return t + 1
+        for k in range(count):
+            shape >>= np.uint32(4)
+            after = i + np.uint64(shape & np.uint32(15))
+            sizes[t + np.uint64(k)] = place[after] - place[i]
+            i = after
+    return t + np.uint64(count), here
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _put_unknown(data, at, size, byte_ids, unknown_id, fused, ids, sizes, sized, t):
-    """Writes an unknown character of ``size`` bytes at byte ``at``; returns where the next token goes."""
-    if len(byte_ids):
-        for k in range(at, at + size):
-            t = _put(ids, sizes, sized, t, byte_ids[data[k]], 1)
-    elif not fused:
-        t = _put(ids, sizes, sized, t, unknown_id, size)
-    elif sized:
-        sizes[t - 1] += size
+def _put_single(data, begin, i, place, code, slots, weights, unknown, here, fused, ids, sizes, sized, t):
+    """Writes character i, which no piece has together with another; returns as ``write`` does, and the sum."""
+    at = np.uint64(4) * np.uint64(code[i])
+    id, j = slots[at + np.uint64(2)], i + np.uint64(1)
+    if slots[at + np.uint64(1)] == 0 and id >= 0:
+        t = put(ids, sizes, sized, t, id, place[j] - place[i])
+        return t, False, here + weights[at + np.uint64(3)]
+    byte_ids, in_bytes, unknown_id, unknown_score = unknown
+    start, stop = begin + np.uint64(place[i]), begin + np.uint64(place[j])
+    t = put_unknown(data, start, stop, byte_ids, in_bytes, unknown_id, fused, ids, sizes, sized, t)
+    return t, True, here + unknown_score
+
+
+@njit(cache=True, nogil=True)
+def _stretches(text, trie, unknown, bounds, work, pairs, code8, memory_of, ids, sizes, sized, t):
+    """Writes the tokens of a document, a stretch at a time; returns where the next one goes."""
+    data, begin, stop, codes, prefix = text
+    slots, weights = trie
+    byte_ids, in_bytes, unknown_id, unknown_score = unknown
+    longest, safe = bounds
+    code, place, joined, best, back, taken, sums = work
+    n = characters(data, begin, stop, codes, prefix, code, place, True, pairs, joined)
+    known, known32, known_f = memory_of
+    reset, slack = _F(RESET), np.float64(RESET) - safe
+    here, fused, i = _F(0), False, np.uint64(0)
+    while i < n:
+        j = i + np.uint64(1)
+        while joined[j]:
+            j += np.uint64(1)
+        if here < -reset or here > reset:
+            here = _F(0)
+        if j == i + np.uint64(1):
+            t, fused, here = _put_single(
+                data, begin, i, place, code, slots, weights, unknown, here, fused, ids, sizes, sized, t
+            )
+            i = j
+            continue
+        size = np.int64(j - i)
+        if size <= MOST and data[begin + np.uint64(place[i])] < THREE_BYTES:
+            entry = recall(code8, np.int64(i), size, known)
+            if entry < 0:
+                entry = -1 - entry
+                remember(
+                    slots, weights, code8, code, np.int64(i), size, unknown_score, slack,
+                    sums, back, taken, known, known32, known_f, entry,
+                )  # fmt: skip
+            limit = min(safe, known_f[16 * entry + 6])
+            if here < limit and here > -limit:
+                t, here = _put_known(entry, known32, known_f, here, i, place, ids, sizes, sized, t)
+                fused, i = False, j
+                continue
+        best[i] = here
+        choose(slots, weights, code, i, j, longest, unknown_score, best, back, taken)
+        here = best[j]
+        turned(i, j, back, taken)
+        t, fused = write(
+            data, begin, i, j, place, back, taken, slots, byte_ids, in_bytes, unknown_id, fused, ids, sizes, sized, t
+        )
+        i = j
     return t
 
 
 @njit(cache=True, nogil=True, forceinline=True)
-def _turned(start, n, back, taken):
-    """Turns the way that ends at n round: at the start of each token its length and id."""
-    j = n
-    length, id = back[j], taken[j]
-    while j > start:
-        i = j - length
-        length_before, id_before = back[i], taken[i]
-        back[i], taken[i] = length, id
-        j, length, id = i, length_before, id_before
+def _whole(text, trie, unknown, bounds, work, pairs, ids, sizes, sized, t):
+    """``_stretches``, the document as one."""
+    data, begin, stop, codes, prefix = text
+    slots, weights = trie
+    byte_ids, in_bytes, unknown_id, unknown_score = unknown
+    code, place, joined, best, back, taken, _ = work
+    n, first = characters(data, begin, stop, codes, prefix, code, place, False, pairs, joined), np.uint64(0)
+    best[first] = 0
+    choose(slots, weights, code, first, n, bounds[0], unknown_score, best, back, taken)
+    turned(first, n, back, taken)
+    return write(
+        data, begin, first, n, place, back, taken, slots, byte_ids, in_bytes, unknown_id, False, ids, sizes, sized, t
+    )[0]
 
 
 @njit(cache=True, nogil=True)
 def _unigram(offsets, data, codes, pairs, slots, weights, byte_ids, settings, known, known32, known_f, ids, sizes):
     """Writes ids and, where ``sizes`` has room, the bytes of each; returns where each document's tokens end."""
     prefix, unknown_id, unknown_score, longest, safe = settings
-    slack = np.float64(RESET) - safe
     found = np.zeros(len(offsets), np.int64)
     most = 0
     for d in range(len(offsets) - 1):
         most = max(most, offsets[d + 1] - offsets[d])
     most += 2 * MOST
     code, joined, place = np.empty(most, np.uint16), np.empty(most, np.uint8), np.empty(most, np.uint32)
-    best, back, taken = np.empty(most, np.float32), np.empty(most, np.int32), np.empty(most, np.int32)
+    best, back, taken = np.empty(most, np.float32), np.zeros(most, np.uint32), np.zeros(most, np.uint32)
+    sums = np.empty(2 * MOST + 2, np.float64)
     p_data, p_codes, p_slots, p_weights = pointer(data), pointer(codes), pointer(slots), pointer(weights)
     p_code, p_best, p_place, p_joined = pointer(code), pointer(best), pointer(place), pointer(joined)
     p_back, p_taken, p_ids, p_sizes = pointer(back), pointer(taken), pointer(ids), pointer(sizes)
-    p_pairs, p_code8 = pointer(pairs), pointer(code.view(np.uint8))
-    p_known, p_known32, p_known_f = pointer(known), pointer(known32), pointer(known_f)
-    sums = np.empty(2 * MOST + 2, np.float64)
-    p_sums = pointer(sums)
-    sized = len(sizes) > 0
-    reset = _F(RESET)
-    t = 0
+    p_pairs, p_code8, p_sums = pointer(pairs), pointer(code.view(np.uint8)), pointer(sums)
+    memory_of = pointer(known), pointer(known32), pointer(known_f)
+    work = p_code, p_place, p_joined, p_best, p_back, p_taken, p_sums
+    trie, bounds = (p_slots, p_weights), (np.uint64(longest), safe)
+    sized, t = len(sizes) > 0, np.uint64(0)
+    unknown = pointer(byte_ids), len(byte_ids) > 0, unknown_id, unknown_score
     for d in range(len(offsets) - 1):
-        start, stop = offsets[d], offsets[d + 1]
-        if start == stop:
-            found[d + 1] = t
-            continue
-        before = 0
-        if prefix:
-            code[0], place[0], before = prefix, 0, 1
-        n = _characters(p_data, start, stop, p_codes, p_pairs, before, p_code, p_place, p_joined)
-        code[n], place[n], joined[n] = 0, stop - start, 0
-        here, fused, i = _F(0), False, np.int64(0)
-        while i < n:
-            j = i + 1
-            while p_joined[j]:
-                j += 1
-            if here < -reset or here > reset:
-                here = _F(0)
-            if j == i + 1:
-                at = np.uint64(4) * np.uint64(p_code[i])
-                id = p_slots[at + np.uint64(2)]
-                if p_slots[at + np.uint64(1)] == 0 and id >= 0:
-                    here += p_weights[at + np.uint64(3)]
-                    t = _put(p_ids, p_sizes, sized, t, id, p_place[j] - p_place[i])
-                    fused = False
-                else:
-                    here += unknown_score
-                    size = np.int64(p_place[j]) - np.int64(p_place[i])
-                    at_byte = start + np.int64(p_place[i])
-                    t = _put_unknown(p_data, at_byte, size, byte_ids, unknown_id, fused, p_ids, p_sizes, sized, t)
-                    fused = True
-                i = j
-                continue
-            stretch = j - i
-            if stretch <= MOST and p_data[start + np.int64(p_place[i])] < THREE_BYTES:
-                entry = recall(p_code8, i, stretch, p_known)
-                if entry < 0:
-                    entry = -1 - entry
-                    remember(
-                        p_slots, p_weights, p_code8, p_code, i, stretch, unknown_score, slack,
-                        p_sums, p_back, p_taken, p_known, p_known32, p_known_f, entry,
-                    )  # fmt: skip
-                limit = min(safe, p_known_f[16 * entry + 6])
-                if here < limit and here > -limit:
-                    shape = np.uint32(p_known32[16 * entry + 7])
-                    count = int(shape & np.uint32(7))
-                    for k in range(TOKENS):
-                        p_ids[t + k] = p_known32[16 * entry + 8 + k]
-                        here += p_known_f[16 * entry + 8 + TOKENS + k]
-                    if sized:
-                        for k in range(count):
-                            shape >>= np.uint32(4)
-                            after = i + np.int64(shape & np.uint32(15))
-                            p_sizes[t + k] = p_place[after] - p_place[i]
-                            i = after
-                    t += count
-                    fused = False
-                    i = j
-                    continue
-            p_best[i] = here
-            _choose(p_slots, p_weights, p_code, i, j, longest, unknown_score, p_best, p_back, p_taken)
-            here = p_best[j]
-            _turned(i, j, p_back, p_taken)
-            while i < j:
-                id, end = p_taken[i], i + p_back[i]
-                size = np.int64(p_place[end]) - np.int64(p_place[i])
-                if id >= 0:
-                    t = _put(p_ids, p_sizes, sized, t, id, size)
-                else:
-                    at_byte = start + np.int64(p_place[i])
-                    t = _put_unknown(p_data, at_byte, size, byte_ids, unknown_id, fused, p_ids, p_sizes, sized, t)
-                fused = id < 0
-                i = end
+        begin, stop = np.uint64(offsets[d]), np.uint64(offsets[d + 1])
+        if begin < stop:
+            text = p_data, begin, stop, p_codes, prefix
+            if dense(p_data, begin, stop):
+                t = _whole(text, trie, unknown, bounds, work, p_pairs, p_ids, p_sizes, sized, t)
+            else:
+                t = _stretches(text, trie, unknown, bounds, work, p_pairs, p_code8, memory_of, p_ids, p_sizes, sized, t)
         found[d + 1] = t
-    best[0], back[0], taken[0], sums[0] = 0, 0, 0, 0  # named here so that they live until here: pointers keep nothing
+    # named here so that they live until here: pointers keep nothing
+    code[0], joined[0], place[0], best[0], back[0], taken[0], sums[0] = 0, 0, 0, 0, 0, 0, 0
     return found
 
 
