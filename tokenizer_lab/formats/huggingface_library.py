@@ -14,6 +14,7 @@ Legend: N documents, T tokens in all, V ids.
 
 import hashlib
 import json
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -188,12 +189,18 @@ class Library(Tokenizer):
 
     def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
         library = self._plain if special_text == "text" else self._whole
-        rows = [e.ids for e in library.encode_batch_fast(_strings(texts), add_special_tokens=False)]
+        rows = [e.ids for e in self._encoded(library.encode_batch_fast, _strings(texts))]
         return token_lists(_offsets(rows), _flat(rows, np.uint32))
+
+    def _encoded(self, encode: Callable[..., list[Any]], strings: list[str]) -> list[Any]:
+        try:
+            return encode(strings, add_special_tokens=False)
+        except Exception as error:  # a character that no piece holds, in a model without unknown token
+            raise InputError(f"{self._path}: {self.engine} can't encode such a text: {error}") from error
 
     def encode_with_offsets(self, texts: pa.Array) -> Encoding:
         strings = _strings(texts)
-        encodings = self._plain.encode_batch(strings, add_special_tokens=False)
+        encodings = self._encoded(self._plain.encode_batch, strings)
         rows = [np.array(e.ids, np.int64) for e in encodings]
         places = [
             self._spelled(text.encode(), ids) or _counted(text.encode(), self._unprefixed(text, ids, encoding.offsets))
@@ -278,7 +285,9 @@ def _built(path: Path, content: dict[str, Any]) -> Any:
 
     try:
         return tokenizers.Tokenizer.from_str(json.dumps(content, ensure_ascii=True))
-    except Exception as error:  # the library raises bare Exception
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises bare Exception, and its panics are none
         version = tokenizers.__version__
         raise InputError(f"{path} can't be read by tokenizers {version}: {error}; expected a tokenizer.json") from error
 

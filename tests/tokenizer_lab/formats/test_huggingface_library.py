@@ -58,6 +58,21 @@ def test_decoding_of_added_tokens_and_byte_names(files: dict[str, Path], tmp_pat
         assert [text.decode() for text in decoded] == [library.decode(row) for row in rows]
 
 
+def test_what_the_library_can_not_do_is_said(files: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    content = json.loads(files["unigram"].read_text("utf-8"))
+    content["model"] |= {"unk_id": None, "byte_fallback": False}
+    path.write_text(json.dumps(content), "utf-8")
+    for encode in (opened(path).encode, opened(path).encode_with_offsets):
+        with pytest.raises(InputError, match="can't encode such a text"):
+            encode(pa.array(["\u0e01"], pa.large_string()))
+    content = json.loads(files["byte_bpe"].read_text("utf-8"))
+    content["model"]["continuing_subword_prefix"] = "##"  # the library cuts two letters off pieces of one, and panics
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(InputError, match="can't be read by tokenizers"):
+        opened(path)
+
+
 def test_decoders_are_known(files: dict[str, Path]) -> None:
     styles = {name: decoder_style(read_content(path)) for name, path in files.items()}
     assert styles == {
