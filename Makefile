@@ -25,7 +25,7 @@ test: check  ## everything that must hold, in minutes
 
 test-all: check  ## the slow rest too: Ray cluster, kills at random, large inputs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
-	$(BIN)/pytest -q tests
+	HYPOTHESIS_PROFILE=new $(BIN)/pytest -q tests
 
 bench: $(STAMP)  ## ours beside each rival; saves benchmarks/results/*.json
 	$(BIN)/python -m benchmarks.run
