@@ -56,9 +56,10 @@ def read_proto(path: Path) -> Any:
 def read_vocabulary(proto: Any) -> Vocabulary:
     """The table of a model."""
     pieces = [piece.piece for piece in proto.pieces]
-    kinds = np.array([piece.type for piece in proto.pieces], np.uint8)
+    types = [piece.type for piece in proto.pieces]  # plain numbers: numpy's beside an enum are slow and eat Ctrl-C
+    kinds = np.array(types, np.uint8)
     decoded = []
-    for piece, kind in zip(pieces, kinds, strict=True):
+    for piece, kind in zip(pieces, types, strict=True):
         if kind == Kind.BYTE:
             decoded.append(bytes([int(piece[3:5], 16)]))
         elif kind == Kind.CONTROL:
@@ -68,7 +69,7 @@ def read_vocabulary(proto: Any) -> Vocabulary:
         else:
             decoded.append(piece.replace(SPACE_MARK, " ").encode())
     scores = np.array([piece.score for piece in proto.pieces], np.float64)
-    specials = {piece: i for i, piece in enumerate(pieces) if kinds[i] == Kind.CONTROL}
+    specials = {piece: i for i, piece in enumerate(pieces) if types[i] == Kind.CONTROL}
     unknown = np.flatnonzero(kinds == Kind.UNKNOWN)
     unknown_id = int(unknown[0]) if len(unknown) else None
     encoded = tuple(piece.encode() for piece in pieces)

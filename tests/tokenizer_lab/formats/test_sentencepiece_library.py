@@ -1,6 +1,8 @@
 """SentencePiece models behind their library: the table, places in the text, decoding, damaged files."""
 
+import signal
 from pathlib import Path
+from types import FrameType, SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -8,7 +10,7 @@ from sentencepiece import SentencePieceProcessor
 from sentencepiece import sentencepiece_model_pb2 as messages
 
 from jacorpus.errors import InputError
-from tokenizer_lab.formats.sentencepiece_library import Library, read_proto
+from tokenizer_lab.formats.sentencepiece_library import Library, read_proto, read_vocabulary
 from tokenizer_lab.tokenizer import Kind, open_tokenizer
 
 TEXTS = ["日本語𠮷のテスト  two spaces", "", "ＡＢＣ ㍿", " a", None, "𠮷𠮷", "が\u3099\n▁x"]
@@ -98,3 +100,20 @@ def test_what_the_library_refuses_does_not_open(tmp_path: Path, piece: tuple[str
     path = small_model(tmp_path / "wrong.model", False, (piece,))
     with pytest.raises(InputError, match=r"wrong\.model can't be read by sentencepiece"):
         open_tokenizer(path)
+
+
+def test_ctrl_c_is_heard_while_a_table_is_read() -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    piece = SimpleNamespace(piece="a", type=int(Kind.NORMAL), score=0.0)
+    model = SimpleNamespace(pieces=[piece] * 400_000)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.08)
+            for _ in range(9):
+                read_vocabulary(model)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
