@@ -46,7 +46,8 @@ _PER_CENT = 100
 
 @dataclass
 class Domain:
-    """One named part of a corpus. lost: records that could not be read so far, ``file: reason`` -> number."""
+    """One named part of a corpus. lost: records that the last pass over the documents could not
+    read, ``file: reason`` -> number."""
 
     name: str
     files: list[InputFile]
@@ -59,6 +60,7 @@ class Domain:
 
         split: ``train`` or ``valid``. A shard knows it; of other files 0.5 % by a hash of the id are ``valid``.
         """
+        self.lost.clear()
         for file in self.files:
             for batch in self._shard(file, split) if self.shards else self._records(file, split):
                 yield from pieces_of(batch)
@@ -203,6 +205,15 @@ def _shard_domains(out: Path, only: str) -> list[Domain]:
     return [Domain(name, files, shards=True) for name, files in sorted(found.items())]
 
 
+def nothing_in(domains: Sequence[Domain], which: str = "") -> InputError:
+    """The error to raise where a pass over the domains gave no document with text; tells what could not be read."""
+    lost = [(place, number) for domain in domains for place, number in domain.lost.items()]
+    total = sum(number for _, number in lost)
+    why = f"; {total:,} records could not be read ({lost[0][0]}): is the text in another --column?" if lost else ""
+    names = ", ".join(domain.name for domain in domains)
+    return InputError(f"nothing to read in {names}: no document with text{which}{why}")
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A drawn part of a corpus, in an order of its own (by hash), the same for any order of files.
@@ -255,7 +266,7 @@ def draw(
     unique = list({id(pool): pool for pool in pools}.values())
     rows = sorted(row for pool in unique for row in pool.rows())
     if not rows:
-        raise InputError(f"nothing to read in {', '.join(names)}: no document of split {split or 'any'}")
+        raise nothing_in(domains, f" of split {split}" if split else "")
     texts = pa.array([row[3] for row in rows], pa.large_string())
     domain_index = np.array([row[2] for row in rows], np.int32)
     taken, documents = dict.fromkeys(names, 0), dict.fromkeys(names, 0)

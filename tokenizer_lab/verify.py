@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenizer_lab.corpus import Domain
+from tokenizer_lab.corpus import Domain, nothing_in
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers
 
 LONG_LINE_CHARS = 20_000
@@ -88,6 +88,7 @@ def verify(
     """Compare the ids of ``tokenizer`` with those of its reference over every document of the domains.
 
     why: explains a difference; asked for those shown. progress: called with bytes done.
+    Raises InputError where there is no document: nothing compared proves nothing.
     """
     reference = tokenizer.reference()
     outcome = Verified(tokenizer, tokenizer.reference_name, compared=reference is not None)
@@ -102,6 +103,8 @@ def verify(
             if progress:
                 progress(size)
         outcome.lost |= {f"{domain.name}/{place}": number for place, number in domain.lost.items()}
+    if not any(checked.bytes for checked in outcome.domains.values()):
+        raise nothing_in(domains)
     if why and reference is not None:
         for difference in outcome.differences:
             difference.why = why(tokenizer, reference, difference.text)

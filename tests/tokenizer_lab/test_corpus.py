@@ -112,3 +112,11 @@ def test_text_files_are_documents_with_their_text(tmp_path: Path) -> None:
     assert texts_of(domains) == ["あ\nい\n", "日本語の文章です。" * 9]
     assert domains[0].lost == {"c.md: empty": 1, "d.txt: over_budget": 1}
     assert draw(domains, 1000, split=None).documents == {"x": 2}
+
+
+def test_what_was_lost_is_told_where_nothing_is_left_and_counted_once(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"body": "x"}\n' * 3, "utf-8")
+    domains = open_corpus([str(tmp_path / "a.jsonl")])
+    for _ in range(2):
+        with pytest.raises(InputError, match=r"3 records could not be read \(a.jsonl: missing_text\).*--column"):
+            draw(domains, 1000)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
+from jacorpus.errors import InputError
 from tokenizer_lab.corpus import open_corpus
 from tokenizer_lab.tokenizer import Encoding, Tokenizer, Vocabulary, token_lists
 from tokenizer_lab.verify import differing, verify
@@ -61,6 +63,12 @@ def test_equal_and_nothing_to_compare(tmp_path: Path) -> None:
     outcome = verify(Letters(), domains)
     assert not outcome.compared
     assert outcome.domains["x"].documents == 2
+
+
+@pytest.mark.parametrize("texts", [[], ["", ""]])
+def test_nothing_to_read_is_no_proof(tmp_path: Path, texts: list[str]) -> None:
+    with pytest.raises(InputError, match="nothing to read in x"):
+        verify(Letters("z"), corpus(tmp_path, texts))
 
 
 def test_rows_of_unlike_lengths() -> None:
