@@ -25,6 +25,7 @@ from jacorpus.errors import InputError
 from jacorpus.shards import storage_errors
 from jacorpus.store import Store, write_json
 from tokenizer_lab.corpus import Domain, Drawn
+from tokenizer_lab.kernels.patterns import compiled
 from tokenizer_lab.tokenizer import Kind, Tokenizer, list_buffers
 from tokenizer_lab.training import bpe_model, unigram_model
 from tokenizer_lab.training.bpe_model import BpeModel
@@ -138,6 +139,8 @@ def _check(training: Training) -> None:
         from tokenizer_lab.training import libraries
 
         libraries.check(training)
+    if training.pattern != "none":
+        compiled(training.pattern)
     (unigram_model if training.algorithm == "unigram" else bpe_model).room(training)
 
 

@@ -17,7 +17,7 @@ def train(
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the tokenizer.")] = Path("out/tokenizer"),
     recipe: Annotated[
-        Path | None, typer.Option("--recipe", "-r", help="Recipe with a [tokenizer] table; its `out` is the corpus.")
+        Path | None, typer.Option("--recipe", "-r", help=r"Recipe with a \[tokenizer] table; its `out` is the corpus.")
     ] = None,
     algorithm: Annotated[str | None, typer.Option(help="unigram, byte-bpe, or bpe (over characters).")] = None,
     trainer: Annotated[str | None, typer.Option(help="jacorpus, sentencepiece or huggingface.")] = None,
@@ -33,7 +33,7 @@ def train(
         typer.Option("--weight", help="Share of a corpus in the budget, as NAME=0.5; may be repeated."),
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Any key of [tokenizer], as key=value; may be repeated.")
+        list[str] | None, typer.Option("--set", help=r"Any key of \[tokenizer], as key=value; may be repeated.")
     ] = None,
     column: Annotated[str, typer.Option(help="Column or key that holds the text.")] = "text",
     force: Annotated[bool, typer.Option("--force", help="Replace the tokenizer that lies there.")] = False,
@@ -45,6 +45,7 @@ def train(
 
     Example: jacorpus tokenizer train out/ja-web --vocab-size 48000 --out out/tokenizer
     """
+    from jacorpus.errors import RecipeError
     from tokenizer_lab.corpus import open_corpus
     from tokenizer_lab.train import train as run
     from tokenizer_lab.training.settings import training_from_table
@@ -54,6 +55,8 @@ def train(
     flags |= {"digits": digits, "words": words}
     table |= {key: value for key, value in flags.items() if value is not None}
     if budget_mb is not None:
+        if not 0 < budget_mb < float("inf"):
+            raise RecipeError(f"--budget-mb {budget_mb}: give megabytes over 0")
         table["budget_bytes"] = int(budget_mb * MEGABYTE)
     if weights:
         table["weights"] = dict(_weight(word) for word in weights)

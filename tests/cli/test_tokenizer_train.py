@@ -65,6 +65,12 @@ def test_a_recipe_names_corpus_and_table(folder: Path) -> None:
         (("a.jsonl", "--set", "vocab"), 2, "key=value"),
         (("a.jsonl", "--set", "vocab=3"), 2, "did you mean `vocab_size`"),
         (("a.jsonl", "--algorithm", "bppe"), 2, "did you mean"),
+        (("a.jsonl", "--set", "weights=5"), 2, "give each corpus a share"),
+        (("a.jsonl", "--set", 'weights={a="x"}'), 2, "give each corpus a share"),
+        (("a.jsonl", "--set", "specials=abc"), 2, "a list of texts"),
+        (("a.jsonl", "--set", "max_piece_chars=0"), 2, "max_piece_chars must be over 0"),
+        (("a.jsonl", "--budget-mb", "nan"), 2, "megabytes over 0"),
+        (("a.jsonl", "--pattern", "cl200k"), 1, "pattern `cl200k` is unknown"),
         (("none.jsonl",), 1, "none.jsonl"),
     ],
 )

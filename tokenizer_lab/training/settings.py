@@ -48,6 +48,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.vocab_size < 1 or self.multiple < 1 or self.reserved < 0 or self.budget_bytes < 1:
             raise RecipeError("[tokenizer]: vocab_size, multiple and budget_bytes must be over 0, reserved not under 0")
+        if self.max_piece_chars < 1:
+            raise RecipeError("[tokenizer]: max_piece_chars must be over 0")
         if not 0 < self.coverage <= 1:
             raise RecipeError("[tokenizer]: coverage is a share of the characters, over 0 and at most 1")
         if len(set(self.specials)) != len(self.specials) or "" in self.specials:
@@ -71,10 +73,12 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
         if value not in get_args(hint):
             raise RecipeError(f"[tokenizer]: {key} = {value!r}{nearest(str(value), [str(a) for a in get_args(hint)])}")
         return value
-    if get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return tuple(str(v) for v in value)
-    if get_origin(hint) is dict and isinstance(value, dict):
-        return {str(k): float(v) for k, v in value.items()}
+    if get_origin(hint) is tuple:
+        if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        raise RecipeError(f'[tokenizer]: {key} = {value!r} should be a list of texts, as in ["<unk>", "<s>"]')
+    if get_origin(hint) is dict:
+        return _shares(key, value)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if hint is int and isinstance(value, float) and value.is_integer():
@@ -82,3 +86,10 @@ def _checked(key: str, value: Any, hint: Any) -> Any:
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise RecipeError(f"[tokenizer]: {key} = {value!r} should be {hint.__name__}")
     return value
+
+
+def _shares(key: str, value: Any) -> dict[str, float]:
+    shares = value.values() if isinstance(value, dict) else [None]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < float("inf") for v in shares):
+        raise RecipeError(f"[tokenizer]: {key} = {value!r} should give each corpus a share, as in {{ novels = 0.5 }}")
+    return {str(name): float(share) for name, share in value.items()}
