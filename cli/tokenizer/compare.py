@@ -55,6 +55,10 @@ def compare(
 
     if not corpus:
         raise RecipeError("name the text to compare on: --corpus [NAME=]PATH, once for each domain")
+    if engine not in ("auto", "library"):
+        raise RecipeError(f"--engine {engine}; known: auto, library")
+    if out:
+        _folder(out)
     opened, refused = comparison.open_all(tokenizers, pattern, engine)
     for each in refused:
         console.notes.print(f"left out: {each.path} {each.why}")
@@ -70,6 +74,9 @@ def compare(
         made = report(compared, further)
     if out:
         _write(made, out)
+    for domain in domains:
+        for place, number in domain.lost.items():
+            console.notes.print(f"{domain.name}: {place}: {number:,} records could not be read")
     if json:
         console.print_json(made.to_dict())
     else:
@@ -99,15 +106,20 @@ def _judged(
     return judge_sections(judge(compared.tokenizers, domains, options, progress=meter.add), compared)
 
 
-def _write(report: "Report", out: Path) -> None:
-    from jacorpus.errors import StorageError
+def _folder(out: Path) -> None:
+    """Make the folder before the work, not after it."""
+    from jacorpus.shards import storage_errors
 
-    try:
+    with storage_errors(out):
         out.mkdir(parents=True, exist_ok=True)
+
+
+def _write(report: "Report", out: Path) -> None:
+    from jacorpus.shards import storage_errors
+
+    with storage_errors(out):
         for name, text in zip(NAMES, (report.to_html(), report.to_markdown(), report.to_json()), strict=True):
             (out / name).write_text(text, "utf-8")
-    except OSError as error:
-        raise StorageError(f"the report can't be written to {out}: {error.strerror}") from error
 
 
 def _print(compared: "Compared", report: "Report") -> None:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from jacorpus.errors import InputError, RecipeError
+from jacorpus.errors import InputError, RecipeError, StorageError
 
 TEXT = "日本語の文章を数える。これは見本の文であり、犬と猫が走る公園の話が続くのでした。"
 RUN = CliRunner()
@@ -63,3 +63,14 @@ def test_at_least_one_tokenizer_must_open(corpus: str, tmp_path: Path) -> None:
     outcome = _run(str(tmp_path / "no.txt"), "--corpus", corpus)
     assert isinstance(outcome.exception, InputError)
     assert "none of the files" in str(outcome.exception)
+
+
+def test_what_could_not_be_read_is_told_and_an_engine_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "あいう"}\nnonsense\n{"text": "か"}\n', "utf-8")
+    outcome = _run("byte", "--corpus", str(path), "--quiet")
+    assert "a.jsonl: json: 1 records could not be read" in outcome.stderr
+    with pytest.raises(RecipeError, match="known: auto, library"):
+        app(["tokenizer", "compare", "byte", "--corpus", str(path), "--engine", "fast"], standalone_mode=False)
+    with pytest.raises(StorageError, match="choose another place"):
+        app(["tokenizer", "compare", "byte", "--corpus", str(path), "--out", str(path)], standalone_mode=False)
