@@ -116,7 +116,7 @@ def _row(path: Path, number: int, line: bytes) -> tuple[str, float, Kind]:
     wanted = 'expected ["token", score, "NORMAL"], one id a line (PLaMo-2 tokenizer.jsonl)'
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}, line {number} is no JSON: {error}; {wanted}") from error
     if not isinstance(row, list) or len(row) < 2 or not isinstance(row[0], str):
         raise InputError(f"{path}, line {number} is {line[:60].decode('utf-8', 'replace')}; {wanted}")

@@ -125,6 +125,7 @@ def test_what_is_refused(tmp_path: Path, number: int) -> None:
 
 def test_broken_json(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text('["a", -1.0\n', "utf-8")
-    with pytest.raises(InputError, match="line 1 is no JSON"):
-        open_jsonl(path)
+    for text in ('["a", -1.0\n', "[" * 100_000):
+        path.write_text(text, "utf-8")
+        with pytest.raises(InputError, match="line 1 is no JSON"):
+            open_jsonl(path)
