@@ -33,7 +33,7 @@ class Known:
         """The id of another side's token here: the same piece, else one that stands for the same bytes."""
         table = self.tokenizer.vocabulary
         for id in (self.by_piece.get(token.piece), self.by_bytes.get(token.spelled)):
-            if id is not None and table.kinds[id] in _FREE and table.kinds[id] != Kind.CONTROL:
+            if id is not None and table.kinds[id] in (Kind.NORMAL, Kind.USER_DEFINED):
                 return id
         return None
 

@@ -22,7 +22,7 @@ class Token:
 
     id: int
     piece: bytes
-    spelled: bytes  # as decoded
+    spelled: bytes  # as decoded; of an unknown token the raw text it stands for
     start: int
     end: int
     kind: Kind
@@ -136,7 +136,7 @@ def tokens_of(tokenizer: Tokenizer, text: bytes, special_text: SpecialText) -> l
         Token(
             id,
             table.pieces[id],
-            _spelled(table, id),
+            text[start:end] if table.kinds[id] == Kind.UNKNOWN else _spelled(table, id),
             start,
             end,
             Kind(int(table.kinds[id])),
@@ -155,20 +155,39 @@ def _spelled(table: Vocabulary, id: int) -> bytes:
 
 
 def _searched(tokenizer: Tokenizer, text: bytes, ids: list[int]) -> tuple[list[int], list[int]]:
-    """Places of tokens by looking for each behind the one before, special tokens by their names."""
-    names = {id: name.encode() for name, id in tokenizer.vocabulary.specials.items()}
-    starts, ends, at = [], [], 0
-    for id in ids:
-        spelled = names.get(id) or tokenizer.vocabulary.token_bytes[id]
-        found = text.find(spelled, at, at + len(spelled) + CONTEXT_BYTES) if spelled else -1
-        if found < 0 and spelled[:1] == b" " and text.startswith(spelled[1:], at):
-            found, spelled = at, spelled[1:]  # a prefix that was put in
-        if found < 0:
-            found, spelled = at, b""
+    """Places of tokens by looking for each behind the one before, special tokens by their names.
+
+    An unknown token reaches to the one that is found behind it.
+    """
+    table = tokenizer.vocabulary
+    names = {id: name.encode() for name, id in table.specials.items()}
+    starts: list[int] = []
+    ends: list[int] = []
+    at = 0
+    for i, id in enumerate(ids):
+        open_end = bool(i) and ids[i - 1] == table.unknown_id and ends[-1] == starts[-1]
+        found, size = _found(text, at, (names.get(id) or table.token_bytes[id], table.pieces[id]), open_end)
+        if open_end:
+            ends[-1] = found
         starts.append(found)
-        at = found + len(spelled)
+        at = found + size
         ends.append(at)
+    if ids and ids[-1] == table.unknown_id and ends[-1] == starts[-1]:
+        ends[-1] = len(text)
     return starts, ends
+
+
+def _found(text: bytes, at: int, forms: tuple[bytes, bytes], behind_unknown: bool) -> tuple[int, int]:
+    """(place, bytes) of a token, as decoded or as the file has it; one that is not found, and a space that was put in,
+    take no bytes."""
+    for form in forms:
+        if form and text.startswith(form, at):
+            return at, len(form)
+    decoded = forms[0]
+    if decoded[:1] == b" " and not behind_unknown and text.startswith(decoded[1:], at):
+        return at, len(decoded) - 1
+    ahead = [(text.find(form, at, at + len(form) + CONTEXT_BYTES), len(form)) for form in forms if form]
+    return min((each for each in ahead if each[0] >= 0), default=(at, 0))
 
 
 def places(
@@ -183,7 +202,11 @@ def places(
     listed_a, listed_b = tokens_of(a, raw, special_text), tokens_of(b, raw, special_text)
     alike = numbered_alike(a, b) if alike is None else alike
     keys_a, keys_b = ([_key(t, alike) for t in listed] for listed in (listed_a, listed_b))
-    if keys_a == keys_b:
+    bare_a, bare_b = (
+        [key if t.kind != Kind.UNKNOWN else t.kind for key, t in zip(keys, listed, strict=True)]
+        for keys, listed in ((keys_a, listed_a), (keys_b, listed_b))
+    )
+    if bare_a == bare_b:
         return
     if a.fingerprint != b.fingerprint:
         keys_a, keys_b = (
@@ -196,6 +219,9 @@ def places(
             i, k = i + 1, k + 1
             continue
         i_end, k_end = _next_shared(listed_a, listed_b, i, k)
+        if bare_a[i:i_end] == bare_b[k:k_end]:  # the same tokens, whose places the sides count otherwise
+            i, k = i_end, k_end
+            continue
         here = [*listed_a[i:i_end], *listed_b[k:k_end]]
         start, end = min(t.start for t in here), max(t.end for t in here)
         if not raw[start:end].strip() or i == i_end or k == k_end:  # show what was dropped before it

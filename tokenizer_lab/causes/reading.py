@@ -42,11 +42,12 @@ def specials(place: Place) -> Cause | None:
             ):
                 rule = f"{_name(place, side)} takes the string `{shown(token.piece)}` in the text for its byte token "
                 return Cause("specials", f"{rule}{token.id}, {_name(place, other)} for plain text", _spellings(place))
-            if token.kind not in (Kind.CONTROL, Kind.USER_DEFINED):
+            named = token.kind == Kind.UNKNOWN and place.text[token.start : token.end] == token.piece
+            if not named and token.kind not in (Kind.CONTROL, Kind.USER_DEFINED):
                 continue
             if any(t.kind == token.kind and t.piece == token.piece for t in other.tokens):
                 continue
-            what = "special" if token.kind == Kind.CONTROL else "added (user-defined)"
+            what = "added (user-defined)" if token.kind == Kind.USER_DEFINED else "special"
             rule = f"`{shown(token.piece)}` in the text is the {what} token {token.id} for {_name(place, side)}, "
             return Cause(
                 "specials", rule + f"and plain text for {_name(place, other)}", [_in_table(place, other, token)]
