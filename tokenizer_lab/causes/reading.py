@@ -45,7 +45,8 @@ def specials(place: Place) -> Cause | None:
             named = token.kind == Kind.UNKNOWN and place.text[token.start : token.end] == token.piece
             if not named and token.kind not in (Kind.CONTROL, Kind.USER_DEFINED):
                 continue
-            if any(t.kind == token.kind and t.piece == token.piece for t in other.tokens):
+            same = [t for t in other.tokens if t.kind == token.kind and t.piece == token.piece]
+            if any(not named or t.end == token.end for t in same):
                 continue
             what = "added (user-defined)" if token.kind == Kind.USER_DEFINED else "special"
             rule = f"`{shown(token.piece)}` in the text is the {what} token {token.id} for {_name(place, side)}, "
