@@ -37,6 +37,7 @@ def extend(
     pattern: Annotated[str | None, typer.Option(help="Pattern of an unknown tiktoken rank file.")] = None,
     special: Annotated[list[str] | None, typer.Option(help="Special tokens of an unknown tiktoken rank file.")] = None,
     column: Annotated[str, typer.Option(help="Column or key that holds the text.")] = "text",
+    force: Annotated[bool, typer.Option("--force", help="Replace the tokenizer that lies there.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")] = False,
@@ -62,7 +63,7 @@ def extend(
     )
     new, old = open_corpus(corpus, column), open_corpus(keep_corpus or [], column)
     with console.Meter("extend", quiet=quiet or json) as meter:
-        made = run(base, new, out, options, old, pattern, tuple(special or []), meter.add, meter.step)
+        made = run(base, new, out, options, old, pattern, tuple(special or []), meter.add, meter.step, force)
     if json:
         console.print_json(made.as_json())
     else:
@@ -117,3 +118,6 @@ def _print(made: "Extended") -> None:
         say(f"{len(made.new.unreachable):,} tokens that no text gives, {what}: {shown}")
     for file in made.files:
         say(str(file))
+    for name, places in made.lost.items():
+        for place, number in places.items():
+            console.notes.print(f"{name}: {place}: {number:,} records could not be read")

@@ -40,6 +40,12 @@ def test_extend_then_transfer(folder: Path) -> None:
     assert new["chars_per_token_after"] > 1.6 * new["chars_per_token_before"]
     assert old["share_documents_changed"] == pytest.approx(0.2)  # the documents with a few Japanese characters
     assert json.loads((folder / "new" / "extend.json").read_text("utf-8")) == made
+    (folder / "new" / "tokenizer.json").write_text("of another extension", "utf-8")
+    again = _run("extend", folder / "base.model", *text, *size)
+    assert again.returncode == 1
+    assert "holds tokenizer.json already; --force" in again.stderr
+    assert _run("extend", folder / "base.model", *text, *size, "--force").returncode == 0
+    assert sorted(path.name for path in (folder / "new").iterdir()) == ["extend.json", "tokenizer.model"]
 
     rows = made["base"]["ids"]
     (folder / "model").mkdir()
@@ -75,5 +81,20 @@ def test_extend_says_what_is_wrong(folder: Path) -> None:
     assert run.returncode == 2
     assert "NAME=SHARE" in run.stderr
     run = _run("extend", "byte", *words[1:], "--vocab-size", 460)
+    assert run.returncode == 1
+    assert "what can be extended" in run.stderr
+
+
+def test_extend_tells_what_is_wrong(folder: Path) -> None:
+    lines = (folder / "ja.jsonl").read_text("utf-8")
+    (folder / "torn.jsonl").write_text(lines + "nonsense\n" * 3, "utf-8")
+    words = ["--corpus", folder / "torn.jsonl", "--column", "body", "--vocab-size", 460, "--out"]
+    run = _run("extend", folder / "base.model", *words, folder / "torn")
+    assert run.returncode == 0
+    assert "torn.jsonl: json: 3 records could not be read" in run.stderr
+    run = _run("extend", folder / "base.model", *words, folder / "torn.jsonl")
+    assert run.returncode == 1
+    assert "choose another place" in run.stderr
+    run = _run("extend", "byte", *words, folder / "byte")
     assert run.returncode == 1
     assert "what can be extended" in run.stderr
