@@ -110,10 +110,9 @@ def test_ctrl_c_is_heard_while_a_table_is_read() -> None:
     model = SimpleNamespace(pieces=[piece] * 400_000)
     before = signal.signal(signal.SIGALRM, stop)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.08)
         with pytest.raises(KeyboardInterrupt):
-            signal.setitimer(signal.ITIMER_REAL, 0.08)
-            for _ in range(9):
-                read_vocabulary(model)
+            [read_vocabulary(model) for _ in range(9)]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
