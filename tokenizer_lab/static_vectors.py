@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from jacorpus.errors import InputError
+from jacorpus.errors import InputError, RecipeError
 from tokenizer_lab.corpus import Domain, draw
 from tokenizer_lab.kernels.weighted_rows import weighted_rows
 from tokenizer_lab.tokenizer import Tokenizer, list_buffers
@@ -45,8 +45,11 @@ def static_vectors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(float32 [V, D] of length 1 or all zeros, int64 [V] how often each id was seen).
 
-    An id seen fewer than LEAST_SEEN times has no vector. Raises InputError where the text is too small.
+    An id seen fewer than LEAST_SEEN times has no vector. Raises InputError where the text is too small,
+    RecipeError where none is named.
     """
+    if not domains:
+        raise RecipeError("static vectors are learned from text: name some with --corpus")
     drawn = draw(domains, budget_bytes, seed)
     size = tokenizer.vocab_size
     seen = np.zeros(size, np.int64)

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from jacorpus.errors import InputError, RecipeError, nearest
+from jacorpus.shards import storage_errors
 from tokenizer_lab import embedding
 from tokenizer_lab.mixtures import Job, shared_tokens
 from tokenizer_lab.tokenizer import Tokenizer
@@ -153,8 +154,9 @@ def transfer(
     rows = -(-job.new.vocab_size // multiple) * multiple
     changed = _filled(job, method, sides, donors, rows, made)
     say("write")
-    out.mkdir(parents=True, exist_ok=True)
-    _write(model, out, changed, job.new.vocab_size, rows, made, new_files)
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        _write(model, out, changed, job.new.vocab_size, rows, made, new_files)
     if judge is not None:
         say("judge")
         made.bits_per_byte = judge(out, job.new)

@@ -63,6 +63,12 @@ def test_extend_then_transfer(folder: Path) -> None:
     run = _run("transfer", *words, "--out", folder / "out", "--method", "focsu")
     assert run.returncode == 2
     assert "did you mean `focus`" in run.stderr
+    run = _run("transfer", *words, "--out", folder / "out", "--method", "focus")
+    assert run.returncode == 2
+    assert "--corpus" in run.stderr
+    run = _run("transfer", *words, "--out", folder / "ja.jsonl")
+    assert run.returncode == 1
+    assert "choose another place" in run.stderr
     (folder / "words.tsv").write_text("river 川\n", "utf-8")
     run = _run("transfer", *words, "--out", folder / "out", "--method", "wechsel", "--dictionary", folder / "words.tsv")
     assert run.returncode == 1
