@@ -265,4 +265,4 @@ def unigram_huggingface(
     ids, sizes = np.empty(room, np.uint32), np.empty(room if sized else 0, np.int32)
     tables = (table.codes, table.slots, table.slots.view(np.float64), table.ids, table.byte_ids)
     found = _unigram_huggingface(offsets, data, *tables, table.settings, table.split, ids, sizes)
-    return found, ids[: found[-1]].copy(), sizes[: found[-1]].copy()
+    return found, ids[: found[-1]], sizes[: found[-1]]  # no copy: what lies behind was never touched
