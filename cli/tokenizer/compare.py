@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jacorpus.report.report import Report, Section, Segmentations
     from tokenizer_lab.compare import Compared
     from tokenizer_lab.corpus import Domain
+    from tokenizer_lab.tokenizer import Tokenizer
 
 TOKEN_STYLES = ("on blue", "on magenta", "on dark_green", "on dark_red")
 NAMES = ("report.html", "report.md", "report.json")
@@ -67,22 +68,33 @@ def compare(
     with console.Meter("compare", quiet=quiet) as meter:
         step = _stepping(meter)
         compared = comparison.measure(list(opened.values()), domains, golds, options, refused, step)
-        names = {t.fingerprint: name for name, t in compared.tokenizers.items()}
-        inputs = {names[t.fingerprint]: comparison.training_inputs(path) for path, t in opened.items()}
-        compared.trained_on = comparison.overlaps(inputs, domains)
+        _find_overlaps(compared, opened, domains)
         further = _judged(compared, domains, lm_budget, seeds, seed, meter) if lm else []
         made = report(compared, further)
     if out:
         _write(made, out)
-    for domain in domains:
-        for place, number in domain.lost.items():
-            console.notes.print(f"{domain.name}: {place}: {number:,} records could not be read")
+    _tell_lost(domains)
     if json:
         console.print_json(made.to_dict())
     else:
         _print(compared, made)
         if out:
             console.result.print(f"\nreport: {out / NAMES[0]}")
+
+
+def _find_overlaps(compared: "Compared", opened: "dict[str, Tokenizer]", domains: "list[Domain]") -> None:
+    """Note which tokenizers were trained on what they are compared on."""
+    from tokenizer_lab.compare import overlaps, training_inputs
+
+    names = {t.fingerprint: name for name, t in compared.tokenizers.items()}
+    inputs = {names[t.fingerprint]: training_inputs(path) for path, t in opened.items()}
+    compared.trained_on = overlaps(inputs, domains)
+
+
+def _tell_lost(domains: "list[Domain]") -> None:
+    for domain in domains:
+        for place, number in domain.lost.items():
+            console.notes.print(f"{domain.name}: {place}: {number:,} records could not be read")
 
 
 def _stepping(meter: console.Meter) -> Callable[[str, int | None], Callable[[int], None]]:
