@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,8 @@ def test_force_takes_nothing_from_a_run_at_work(folder: Path, tmp_path: Path) ->
 
 def test_ctrl_c_keeps_what_is_finished(folder: Path, tmp_path: Path) -> None:
     command = [JACORPUS, "corpus", "run", "r.toml", "--out", str(tmp_path / "out"), "--set", "task_bytes=2000"]
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # ignored where a shell starts pytest behind it
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=default)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not list((tmp_path / "out" / "work" / "done").glob("*.json")):
         time.sleep(0.02)
