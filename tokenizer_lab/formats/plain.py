@@ -8,6 +8,7 @@ make the embedding cost and the utilization of the ``char`` row meaningless; one
 character model of East Asian text would really have.
 """
 
+from abc import abstractmethod
 from functools import cache
 from itertools import product
 from typing import Any
@@ -47,9 +48,9 @@ class _Plain(Tokenizer):
     def decode(self, tokens: pa.LargeListArray) -> pa.LargeBinaryArray:
         return joined(self._table, tokens)
 
+    @abstractmethod
     def _sizes(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(offsets [N+1], ids [T], bytes of each token [T])."""
-        raise NotImplementedError
 
     def encode(self, texts: pa.Array, special_text: SpecialText = "text") -> pa.LargeListArray:
         offsets, ids, _ = self._sizes(texts)
