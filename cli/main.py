@@ -9,9 +9,11 @@ import sys
 
 import typer
 
-from cli import corpus, recipe, tokenizer
+from cli import corpus, recipe, tokenizer, train
 from cli.demo import demo
 from cli.doctor import doctor
+from cli.evaluate import evaluate
+from cli.generate import generate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,7 +23,10 @@ app = typer.Typer(
 )
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(train.app, name="train")
 app.add_typer(recipe.app, name="recipe")
+app.command()(generate)
+app.command()(evaluate)
 app.command()(demo)
 app.command()(doctor)
 
@@ -59,3 +64,7 @@ def main() -> None:
 
 def _say(text: str) -> None:
     print(f"jacorpus: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":  # torchrun -m cli.main
+    main()

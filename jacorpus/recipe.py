@@ -83,12 +83,13 @@ class Recipe:
 
 
 _TOP = ("name", "out", "seed", "shard_bytes", "task_bytes", "bytes_per_token", "valid_ratio", "limit")
+_KNOWN = (*_TOP, "source", "stage", *LATER_TABLES)
 
 
-def load_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
-    """Read and check a recipe. overrides: ``key=value`` words of ``--set``.
+def load_tables(path: str | Path, overrides: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A recipe's TOML as it stands, with ``--set`` words applied; no more is checked than its top-level keys.
 
-    Raises RecipeError: file, table, key, and what to write instead.
+    Raises RecipeError for a file that can't be read and for unknown keys.
     """
     path = Path(path)
     try:
@@ -101,6 +102,22 @@ def load_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
         raise RecipeError(f"recipe {path} is no valid TOML: {error}") from error
     for word in overrides:
         _override(tables, word)
+    for key in tables:
+        if key not in _KNOWN:
+            raise RecipeError(f"recipe {path}: unknown key `{key}`{nearest(key, _KNOWN)}")
+    for key in LATER_TABLES:
+        if not isinstance(tables.get(key, {}), dict):
+            raise RecipeError(f"recipe {path}: `{key}` must be written as a table, [{key}]")
+    return tables
+
+
+def load_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Read and check a recipe. overrides: ``key=value`` words of ``--set``.
+
+    Raises RecipeError: file, table, key, and what to write instead.
+    """
+    path = Path(path)
+    tables = load_tables(path, overrides)
     if str(path.resolve().parent) not in sys.path:
         sys.path.append(str(path.resolve().parent))  # where `use = "mine:Class"` finds mine.py
     try:
@@ -111,10 +128,9 @@ def load_recipe(path: str | Path, overrides: tuple[str, ...] = ()) -> Recipe:
 
 def recipe_from_tables(tables: dict[str, Any], folder: Path, name: str) -> Recipe:
     """A recipe out of parsed TOML. folder: what relative input paths start from."""
-    known = {*_TOP, "source", "stage", *LATER_TABLES}
     for key in tables:
-        if key not in known:
-            raise RecipeError(f"unknown key `{key}`{nearest(key, known)}")
+        if key not in _KNOWN:
+            raise RecipeError(f"unknown key `{key}`{nearest(key, _KNOWN)}")
     if not tables.get("source"):
         raise RecipeError("it names no [[source]]; add one with use, domain and paths")
     top = {key: _typed(key, tables[key]) for key in _TOP if key in tables}

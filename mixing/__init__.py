@@ -1,1 +1,1 @@
-"""Mixture weights for training domains. Not built yet: see CHANGELOG.md."""
+"""Mixture weights for training domains: so far the exact quotas (schedule.py) that a mixture becomes."""

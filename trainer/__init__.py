@@ -1,1 +1,1 @@
-"""The hybrid model, its kernels and the training loop. Not built yet: see CHANGELOG.md."""
+"""The hybrid model, its kernels, the data feed and the loop. Read config.py, model.py, loop.py, in this order."""

@@ -147,13 +147,16 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Line:
+    """thin: drawn faintly and without tooltips, for measurements behind their mean."""
+
     name: str
     points: tuple[tuple[float, float], ...]
+    thin: bool = False
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Lines over one axis; marks are vertical lines with a label."""
+    """Lines over one axis; marks are vertical lines with a label. y_range: of the axis; None takes it from the data."""
 
     title: str
     x_label: str
@@ -161,6 +164,7 @@ class Curve:
     lines: tuple[Line, ...]
     marks: tuple[tuple[float, str], ...] = ()
     note: str = ""
+    y_range: tuple[float, float] | None = None
 
 
 Mark: TypeAlias = Literal["", "hit", "added", "removed", "gap"]
@@ -186,13 +190,14 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Excerpts:
-    """Passages of documents that share a fate. total: how many documents share it."""
+    """Passages of documents that share a fate. total: how many documents share it. open: unfolded at first."""
 
     title: str
     excerpts: tuple[Excerpt, ...]
     total: int | None = None
     tone: Tone = "plain"
     note: str = ""
+    open: bool = False
 
 
 @dataclass(frozen=True)

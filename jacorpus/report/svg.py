@@ -278,10 +278,11 @@ def _scale(low: float, high: float, left: float, right: float, log: bool = False
 
 
 def _curve(block: Curve) -> str:
-    """Both axes from the data's range; a range within [0, 1] is drawn as [0, 1]."""
+    """Both axes from the data's range, unless the curve says its own; a range within [0, 1] is drawn as [0, 1]."""
     left, top, right, bottom = 48.0, 34.0, 540.0, 250.0
     points = [point for line in block.lines for point in line.points] or [(0.0, 0.0)]
     (x0, x1), (y0, y1) = (_range([p[axis] for p in points]) for axis in (0, 1))
+    y0, y1 = block.y_range or (y0, y1)
     x_of, y_of = _scale(x0, x1, left, right), _scale(y0, y1, bottom, top)
     body = [_line(left, y_of(t), right, y_of(t), "grid") for t in ticks(y0, y1)]
     body += [_text(left - 8, y_of(t) + 4, show(t, "number"), "axis-label", "end") for t in ticks(y0, y1)]
@@ -303,14 +304,16 @@ def _curve(block: Curve) -> str:
 
 
 def _polyline(line: Line, name: str, x_of: Callable[[float], float], y_of: Callable[[float], float]) -> list[str]:
-    """The line, and an unseen dot on each point that carries its tooltip."""
+    """The line, and unless it is thin an unseen dot on each point that carries its tooltip."""
     places = [(x_of(x), y_of(y), f"{line.name} {show(x, 'number')}: {show(y, 'number')}") for x, y in line.points]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in places)
+    name += " thin" if line.thin else ""
     return [
         f'<polyline points="{path}" class="line {name}"><title>{escape(line.name)}</title></polyline>',
         *(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7" class="dot"><title>{escape(tip)}</title></circle>'
             for x, y, tip in places
+            if not line.thin
         ),
     ]
 

@@ -108,3 +108,14 @@ def test_ticks():
     assert svg.log_ticks(1, 100) == [1, 10, 100, 2, 20, 5, 50]
     assert svg.log_ticks(30, 300) == [100, 200, 50]
     assert svg.ticks(3, 3) == [3]
+
+
+def test_a_thin_line_has_no_tooltips_and_an_axis_keeps_its_own_range():
+    points = tuple((float(i), 0.5 + 0.01 * i) for i in range(5))
+    lines = (Line("each", points, thin=True), Line("mean", points))
+    curve = Curve("c", "x", "y", lines, y_range=(0.4, 0.6))
+    assert [e.get("class") for e in shapes(curve, "line")] == ["line s0 thin", "line s1"]
+    assert len(shapes(curve, "dot")) == 5
+    labels = {e.text for e in shapes(curve, "axis-label")}
+    assert {"0.4", "0.5", "0.6"} <= labels
+    assert not {"0.2", "0.8"} & labels

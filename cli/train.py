@@ -1,0 +1,104 @@
+"""``jacorpus train``: pretrain and export."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import console
+
+if TYPE_CHECKING:
+    from trainer.pretrain import Pretraining
+
+app = typer.Typer(no_args_is_help=True, help="Train a model on token shards, and export it.")
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key of the recipe, as train.lr=1e-3; may be repeated.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")]
+
+
+@app.command()
+def pretrain(
+    recipe: Annotated[Path, typer.Argument(help=r"Recipe with \[model] and \[train].")],
+    tokens: Annotated[
+        Path | None, typer.Option("--tokens", "-t", help="Folder of token shards; default: OUT of the recipe/tokens.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the run; default: OUT of the recipe/model.")
+    ] = None,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be trained.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Remove the run that lies there and start anew.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a model from scratch, or on from another, on curated token shards. A killed run goes on where it was.
+
+    Example: jacorpus train pretrain ja-web.toml --tokens out/ja-web/tokens --out out/ja-web/model
+    """
+    from jacorpus.recipe import load_tables
+    from trainer.pretrain import Pretraining
+
+    tables = load_tables(recipe, tuple(overrides or ()))
+    base = Path(tables.get("out") or f"out/{tables.get('name', recipe.stem)}")
+    run = Pretraining(tables, tokens or base / "tokens", out or base / "model")
+    if dry_run:
+        console.print_json(run.summary()) if json else _print_plan(run)
+        return
+    if force:
+        run.clear()
+    result = execute(run, quiet or json)
+    if json:
+        console.print_json(result)
+    elif result["first"]:
+        _print(run, result)
+
+
+def execute(run: "Pretraining", quiet: bool) -> dict[str, Any]:
+    """Train with a bar on the terminal."""
+    from cli.progress import TrainingBar
+
+    with TrainingBar(run.plan.steps, quiet) as bar:
+        return run.run(bar)
+
+
+def _print_plan(run: "Pretraining") -> None:
+    summary = run.summary()
+    say = console.result.print
+    say(f"{summary['parameters']:,} parameters: {_runs(summary['layers'])}, {summary['vocab_size']:,} ids")
+    say(
+        f"{summary['tokens']:,} tokens in {summary['steps']:,} steps, {summary['flops_per_token'] / 1e9:.3g} GFLOP each"
+    )
+    rows = [
+        [f"{i}: {name}", phase["tokens"], phase["seq_len"], phase["rows"], share, summary["epochs"][name]]
+        for i, phase in enumerate(summary["phases"])
+        for name, share in phase["mixture"].items()
+    ]
+    console.print_table("", ["phase: domain", "tokens", "seq_len", "rows", "share", "epochs in all"], rows)
+
+
+def _runs(mixers: list[str]) -> str:
+    """[mamba, window] * 8, for a list that repeats itself."""
+    for length in range(1, len(mixers) + 1):
+        times, rest = divmod(len(mixers), length)
+        if not rest and mixers == mixers[:length] * times:
+            return f"[{', '.join(mixers[:length])}] * {times}"
+    return str(mixers)
+
+
+def _print(run: "Pretraining", result: dict[str, Any]) -> None:
+    say = console.result.print
+    say(
+        f"{result['parameters']:,} parameters trained on {result['tokens']:,} tokens in {result['steps']:,} steps"
+        + (f", {result['skipped']:,} of them without update" if result["skipped"] else "")
+    )
+    rows = [[row["domain"] or "all", row["tokens"], row["loss"], row["bits_per_byte"]] for row in result["valid"]]
+    if rows:
+        console.print_table("", ["held out", "tokens", "loss", "bits per byte"], rows)
+    else:
+        console.notes.print("no document of split valid: nothing was measured on held-out text")
+    say(f"model in {run.out}, report {run.out / 'report.html'}")

@@ -1,0 +1,83 @@
+"""Causal attention within documents, over all earlier tokens or a window of them.
+
+A query sees itself and at most W keys before it (W + 1 in all), of its own document. On a CPU the work goes block by
+block through ``scaled_dot_product_attention``, keys cut to what the window can reach; on a GPU through FlexAttention
+with a block mask of the documents. A step of decoding reads a ring of keys (trainer.cache).
+"""
+
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from trainer.documents import NEVER, Documents
+
+BLOCK = 256
+"""Queries at a time where a window is shorter than the row."""
+
+
+def attention_naive(
+    q_BTHP: torch.Tensor, k_BTKP: torch.Tensor, v_BTKP: torch.Tensor, documents: Documents, window: int | None
+) -> torch.Tensor:
+    """Scores of all pairs, softmax, sum. -> [B, T, H, P]."""
+    tokens, heads, head_dim = q_BTHP.shape[1:]
+    group = heads // k_BTKP.shape[2]
+    k, v = (t.repeat_interleave(group, 2) for t in (k_BTKP, v_BTKP))
+    scores = torch.einsum("bihp,bjhp->bhij", q_BTHP, k) * head_dim**-0.5
+    seen = documents.visible(0, tokens, 0, window)[:, None]
+    return torch.einsum("bhij,bjhp->bihp", scores.masked_fill(~seen, NEVER).softmax(-1), v)
+
+
+@functools.cache
+def _flex() -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False)
+
+
+def attention(
+    q_BTHP: torch.Tensor, k_BTKP: torch.Tensor, v_BTKP: torch.Tensor, documents: Documents, window: int | None
+) -> torch.Tensor:
+    """Attention within documents. window: keys seen back, None for all. -> [B, T, H, P]."""
+    q, k, v = (t.transpose(1, 2) for t in (q_BTHP, k_BTKP, v_BTKP))
+    if q.is_cuda:
+        flex = _flex() if not torch.compiler.is_compiling() else _plain_flex()
+        o = flex(q, k, v, block_mask=documents.block_mask(window), enable_gqa=q.shape[1] != k.shape[1])
+        return o.transpose(1, 2)
+    tokens = q.shape[2]
+    if window is not None and window >= tokens - 1:
+        window = None
+    if documents.one and window is None:
+        o = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        return o.transpose(1, 2)
+    block = tokens if window is None or window + BLOCK >= tokens else BLOCK
+    found = []
+    for first in range(0, tokens, block):
+        last = min(first + block, tokens)
+        low = 0 if window is None else max(0, first - window)
+        bias = documents.bias(first, last, low, window, q.dtype)
+        found.append(
+            F.scaled_dot_product_attention(
+                q[:, :, first:last], k[:, :, low:last], v[:, :, low:last], attn_mask=bias, enable_gqa=True
+            )
+        )
+    return (found[0] if len(found) == 1 else torch.cat(found, 2)).transpose(1, 2)
+
+
+def _plain_flex() -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return flex_attention
+
+
+def attention_step(
+    q_BHP: torch.Tensor, k_BSKP: torch.Tensor, v_BSKP: torch.Tensor, seen_BS: torch.Tensor
+) -> torch.Tensor:
+    """One query a row over S cached keys, of which ``seen_BS`` count. -> [B, H, P]."""
+    heads, kv_heads = q_BHP.shape[1], k_BSKP.shape[2]
+    q = q_BHP.unflatten(1, (kv_heads, heads // kv_heads))
+    scores = torch.einsum("bkgp,bskp->bkgs", q, k_BSKP)
+    scores = (scores if scores.dtype == torch.float64 else scores.float()) * q_BHP.shape[-1] ** -0.5
+    weight = scores.masked_fill(~seen_BS[:, None, None], NEVER).softmax(-1).to(v_BSKP.dtype)
+    return torch.einsum("bkgs,bskp->bkgp", weight, v_BSKP).flatten(1, 2)

@@ -1,0 +1,186 @@
+"""Pre-training by a recipe: token shards and the tables [model], [mixing], [train] to a trained model.
+
+A run's folder:
+
+    config.json          the model, its tokenizer, what it was trained on: all that `open_model` needs
+    model.safetensors    the last weights, float32; there once training has ended
+    tokenizer/           the tokenizer's file
+    checkpoints/         step-NNNNNNNN: weights, optimizer and all else a run needs to go on
+    log.jsonl  report.html  report.json  samples.json  ledger/  tensorboard/
+    recipe.resolved.toml run.json
+
+The same command on an unfinished folder goes on from its last checkpoint, on a finished one only says so. With a longer
+plan (more tokens, another phase) it goes on too: what was trained must stay what it was, all else may change.
+"""
+
+import dataclasses
+import fcntl
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jacorpus.errors import InputError, JacorpusError, RecipeError, nearest
+from tokenizer_lab.tokens import Tokens, open_tokens
+from trainer import distributed
+from trainer.data import Feed, counts_of
+from trainer.distributed import World
+from trainer.flops import flops_per_token
+from trainer.loop import Watcher
+from trainer.plan import Plan
+from trainer.settings import plan_of, settings_from_table
+
+MIXING_KEYS = ("weights", "method", "target")
+
+
+class Pretraining:
+    """One run, prepared: everything that can be wrong with a recipe is told here, before the first step.
+
+    tables: the recipe. tokens: folder of token shards. out: the run's folder.
+    Raises RecipeError for tables that don't fit, InputError for shards that are missing or of another tokenizer.
+    """
+
+    def __init__(self, tables: Mapping[str, Any], tokens: Path, out: Path) -> None:
+        self.tables, self.out = tables, out
+        self.settings = settings_from_table(dict(tables.get("train", {})))
+        self.tokens = open_tokens(tokens)
+        _check_shards(self.tokens)
+        self.mixture = mixture_of(tables, self.tokens, out)
+        of_epoch = sum(counts_of(self.tokens, name, "train").tokens for name in self.mixture)
+        self.plan: Plan = plan_of(self.settings, self.mixture, of_epoch)
+        self.feed = Feed(self.tokens, self.plan, self.settings.seed, self.settings.eos_id)
+        self.start = None
+        table = dict(tables.get("model", {}))
+        if "init" in table:
+            from trainer.continued import continued
+
+            self.config, self.start = continued(table, self.tokens)
+        else:
+            from trainer.layouts import model_from_table
+
+            self.config = model_from_table(table, self.tokens.vocab_size)
+        self.feed.check_model(self.config.vocab_size)
+        self.seed = int(table.get("seed", self.settings.seed))
+
+    def summary(self) -> dict[str, Any]:
+        """What would be trained: for people before a run, and for ``--dry-run``."""
+        phases: list[dict[str, Any]] = [
+            {
+                "tokens": phase.steps * phase.batch_tokens,
+                "steps": phase.steps,
+                "rows": phase.rows,
+                "seq_len": phase.seq_len,
+                "mixture": {name: rows / 65_536 for name, rows in phase.schedule.quotas.items()},
+            }
+            for phase in self.plan.phases
+        ]
+        epochs = {
+            name: sum(p["tokens"] * p["mixture"].get(name, 0.0) for p in phases)
+            / max(1, counts_of(self.tokens, name, "train").tokens)
+            for name in self.plan.domains
+        }
+        mixers = [layer.mixer for layer in self.config.layers]
+        return {
+            "parameters": self.config.parameters(),
+            "layers": mixers,
+            "vocab_size": self.config.vocab_size,
+            "tokens": self.plan.tokens,
+            "steps": self.plan.steps,
+            "phases": phases,
+            "epochs": epochs,
+            "flops_per_token": flops_per_token(self.config, self.plan.phases[-1].seq_len).model_flops,
+        }
+
+    def run(self, watcher: Watcher) -> dict[str, Any]:
+        """Train, from where the folder is; returns what came out. Raises JacorpusError; KeyboardInterrupt after Ctrl-C
+        with a checkpoint written."""
+        from trainer.running import Run
+
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+        world = distributed.start(self.settings.device)
+        try:
+            with _alone(self.out, world):
+                distributed.deterministic(world.device)
+                return Run(self, world, watcher).execute()
+        finally:
+            distributed.stop(world)
+
+    def about(self) -> dict[str, Any]:
+        """What config.json says beside the model."""
+        return {
+            "tokenizer": {**self.tokens.manifest["tokenizer"], "eos_id": self.feed.eos_id},
+            "tokens": {"key": self.tokens.manifest["key"], "domains": self.tokens.manifest["domains"]},
+            "train": dataclasses.asdict(self.settings),
+            "plan": self.plan.to_dict(),
+        }
+
+    def clear(self) -> None:
+        """Remove what an earlier run left. Raises InputError where the folder holds something else."""
+        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / "log.jsonl").is_file():
+            raise InputError(f"{self.out} is no folder of a training run; nothing was removed: choose another --out")
+        shutil.rmtree(self.out, ignore_errors=True)
+
+
+def mixture_of(tables: Mapping[str, Any], tokens: Tokens, out: Path) -> dict[str, float]:
+    """Weights of domains: [mixing] weights, else in proportion to the tokens of the train split.
+
+    Raises RecipeError for a domain that the shards don't have.
+    """
+    table = tables.get("mixing", {})
+    for key in table:
+        if key not in MIXING_KEYS:
+            raise RecipeError(f"[mixing] has no key `{key}`{nearest(key, MIXING_KEYS)}")
+    weights = table.get("weights")
+    if weights is None:
+        found = {name: float(counts_of(tokens, name, "train").tokens) for name in tokens.domains}
+        found = {name: size for name, size in found.items() if size}
+        if not found:
+            raise InputError(f"{tokens.folder} has no tokens to train on: all its documents are of split valid")
+        return found
+    if not isinstance(weights, dict) or not weights:
+        raise RecipeError("[mixing] weights is a table of domain = weight, as in { web = 0.7, wiki = 0.3 }")
+    for name, weight in weights.items():
+        if name not in tokens.domains:
+            raise RecipeError(f"[mixing] weights: no domain `{name}` in {tokens.folder}{nearest(name, tokens.domains)}")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise RecipeError(f"[mixing] weights: {name} must be a number, 0 or more, got {weight!r}")
+    if not any(weights.values()):
+        raise RecipeError("[mixing] weights are all 0")
+    return {name: float(weight) for name, weight in weights.items() if weight}
+
+
+def _check_shards(tokens: Tokens) -> None:
+    """Every shard the manifest names is there with its size: told at the start, not after hours."""
+    for entry in tokens.manifest["shards"]:
+        path = tokens.folder / entry["path"]
+        size = path.stat().st_size if path.is_file() else None
+        if size != entry["bytes"]:
+            what = "is missing" if size is None else f"has {size:,} bytes and the manifest says {entry['bytes']:,}"
+            raise InputError(f"token shard {path} {what}; copy it again, or encode the corpus again to rebuild it")
+
+
+@contextmanager
+def _alone(out: Path, world: World) -> Iterator[None]:
+    """Hold the folder against a second run."""
+    if not world.first:
+        yield
+        return
+    from jacorpus.shards import storage_errors
+
+    with storage_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        stream = open(out / ".lock", "wb")  # noqa: SIM115
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.close()
+        raise JacorpusError(f"another run is training in {out}; wait for it or choose another --out") from None
+    try:
+        yield
+    finally:
+        stream.close()
