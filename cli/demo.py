@@ -1,5 +1,6 @@
-"""``jacorpus demo``: the main job on the bundled sample, offline: pages to shards, tokenizers, token shards."""
+"""``jacorpus demo``: the main job on the bundled sample, offline: pages to shards, tokenizers, tokens, a model."""
 
+import importlib.util
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +13,17 @@ VOCAB_SIZE = 1800
 """Ids of the demo's tokenizers: the sample is 0.4 MB of sentences made of few words, which more ids learn whole."""
 
 
+PROMPT = "釣り仲間から借りた本を読み始めたものの、"
+"""What the demo's model goes on from: a beginning of its sample's kind."""
+
+
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("out/demo"),
     workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Run the whole toolkit on the bundled pages and notes: raw archive to shards, tokenizers, token shards, reports.
+    """Run the whole toolkit on the bundled pages and notes: raw archive to shards, tokenizers, a small model, reports.
 
     Example: jacorpus demo --out out/demo
     """
@@ -26,14 +31,19 @@ def demo(
     from cli.corpus import print_summary, run_loaded
     from jacorpus.recipe import load_recipe
 
-    recipe = load_recipe(Path(jacorpus.recipes.__file__).parent / "sample" / "recipe.toml")
+    path = Path(jacorpus.recipes.__file__).parent / "sample" / "recipe.toml"
+    recipe = load_recipe(path)
     if not quiet:
         console.notes.print("jacorpus demo: the first run on a machine also compiles its kernels, about a minute")
     manifest = run_loaded(recipe, out, workers, "local", quiet)
     print_summary(manifest, out)
     _tokenizers(out, workers, quiet)
+    reports = [out, out / "tokenizers"]
+    if _model(path, out, quiet):
+        reports += [out / "model", out / "evaluation"]
+    shown = "\n        ".join(str(folder / "report.html") for folder in reports)
     console.result.print(
-        f"\nreports {out / 'report.html'}\n        {out / 'tokenizers' / 'report.html'}"
+        f"\nreports {shown}"
         f"\nnext    jacorpus corpus validate {out}\n        jacorpus corpus what-if {out} --set text.chars=100"
     )
 
@@ -47,14 +57,33 @@ def _tokenizers(out: Path, workers: int | None, quiet: bool) -> None:
     folder = out / "tokenizers"
     trained = [folder / algorithm for algorithm in ("unigram", "byte-bpe")]
     for path in trained:
-        _say("train", out, "--algorithm", path.name, "--vocab-size", VOCAB_SIZE, "--out", path, "--force")
+        _say("tokenizer train", out, "--algorithm", path.name, "--vocab-size", VOCAB_SIZE, "--out", path, "--force")
         train([str(out)], path, algorithm=path.name, vocab_size=VOCAB_SIZE, force=True, quiet=quiet)
-    _say("compare", *trained, "--corpus", out, "--out", folder)
+    _say("tokenizer compare", *trained, "--corpus", out, "--out", folder)
     compare([str(path) for path in trained], [str(out)], out=folder, quiet=quiet)
-    _say("encode", out, "--tokenizer", trained[0], "--out", out / "tokens")
+    _say("tokenizer encode", out, "--tokenizer", trained[0], "--out", out / "tokens")
     encode([str(out)], str(trained[0]), out / "tokens", workers=workers, quiet=quiet)
+
+
+def _model(recipe: Path, out: Path, quiet: bool) -> bool:
+    """Train a small model on the token shards, measure it beside pairs of tokens, let it write. False without torch."""
+    if importlib.util.find_spec("torch") is None:
+        console.notes.print("no model: torch is not installed; `pip install 'jacorpus[train]'` brings it")
+        return False
+    from cli.evaluate import evaluate
+    from cli.generate import generate
+    from cli.train import pretrain
+
+    model, tokens = out / "model", out / "tokens"
+    _say("train pretrain", recipe.name, "--tokens", tokens, "--out", model)
+    pretrain(recipe, tokens, model, quiet=quiet)
+    _say("evaluate", model, "--tokens", tokens, "--baseline", "bigram", "--out", out / "evaluation")
+    evaluate(model, tokens, baseline="bigram", out=out / "evaluation", quiet=quiet)
+    _say("generate", model, PROMPT, "--max-tokens", 60, "--temperature", 0.7)
+    generate(model, PROMPT, max_tokens=60, temperature=0.7, quiet=quiet)
+    return True
 
 
 def _say(verb: str, *words: object) -> None:
     """The command that comes next, as one would type it."""
-    console.result.print(f"\n$ jacorpus tokenizer {verb} {shlex.join(map(str, words))}")
+    console.result.print(f"\n$ jacorpus {verb} {shlex.join(map(str, words))}")

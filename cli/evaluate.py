@@ -71,15 +71,12 @@ def evaluate(
         if names:
             results = _on_tasks(opened, names, task_data, (shots, limit, seed), windows, meter)
     _finite(opened, domains)
-    report = evaluation_report(opened, domains, results, windows, "valid" if tokens and not corpus else "")
     if out:
-        _write(report, out)
+        _write(evaluation_report(opened, domains, results, windows, "valid" if tokens and not corpus else ""), out)
     if json:
         console.print_json(_figures(opened, domains, results))
     else:
-        _print(report, domains, results)
-        if out:
-            console.result.print(f"report: {out / NAMES[0]}")
+        _print(domains, results, out)
 
 
 def _check(
@@ -217,18 +214,19 @@ def _figures(
     }
 
 
-def _print(report: "Report", domains: "dict[str, dict[str, Measured]]", tasks: "Sequence[TaskResult]") -> None:
-    from trainer.evaluate.report import bits_table, distance_from, task_table
+def _print(domains: "dict[str, dict[str, Measured]]", tasks: "Sequence[TaskResult]", out: Path | None) -> None:
+    from trainer.evaluate.report import beside, bits_table, task_table
 
     if domains:
         _print_table("bits per byte", bits_table(domains), 1)
     for name, each in domains.items():
         for scorer, measured in each.items():
             if scorer != "model":
-                where = distance_from(measured.interval, each["model"].interval)
-                console.result.print(f"{name}: the model is {where} {scorer}")
+                console.result.print(f"{name}: the model lies {beside(scorer, each['model'], measured)}")
     if tasks:
         _print_table("tasks", task_table(tasks), 2)
+    if out:
+        console.result.print(f"report: {out / NAMES[0]}")
 
 
 def _print_table(title: str, table: "Table", left: int) -> None:

@@ -4,7 +4,6 @@ Letters: B rows, T tokens of a row, W window.
 """
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -32,18 +31,26 @@ class Documents:
         """One document a row."""
         return cls(torch.zeros(rows, tokens, dtype=torch.int32, device=device), one=True)
 
-    @cached_property
+    @property
     def start_BT(self) -> torch.Tensor:
         """bool: the first token of each document; the first of a row always is one."""
-        start_BT = torch.ones_like(self.document_BT, dtype=torch.bool)
-        start_BT[:, 1:] = self.document_BT[:, 1:] != self.document_BT[:, :-1]
-        return start_BT
 
-    @cached_property
+        def make() -> torch.Tensor:
+            start_BT = torch.ones_like(self.document_BT, dtype=torch.bool)
+            start_BT[:, 1:] = self.document_BT[:, 1:] != self.document_BT[:, :-1]
+            return start_BT
+
+        return self.once("start", make)
+
+    @property
     def position_BT(self) -> torch.Tensor:
         """int64: place of each token within its document, from 0."""
-        place_T = torch.arange(self.document_BT.shape[1], device=self.document_BT.device)
-        return place_T - torch.where(self.start_BT, place_T, 0).cummax(1).values
+
+        def make() -> torch.Tensor:
+            place_T = torch.arange(self.document_BT.shape[1], device=self.document_BT.device)
+            return place_T - torch.where(self.start_BT, place_T, 0).cummax(1).values
+
+        return self.once("position", make)
 
     def visible(self, first: int, last: int, low: int, window: int | None) -> torch.Tensor:
         """bool [B, last - first, last - low]: whether query i in [first, last) sees key j in [low, last): of the same

@@ -35,6 +35,7 @@ from trainer.cache import Cache, KeyState, MambaState
 from trainer.config import POST_MIXER_OFFSET, POST_MLP_OFFSET, PRE_OFFSET, LayerConfig, ModelConfig
 from trainer.documents import Documents
 from trainer.kernels.attention import attention, attention_step
+from trainer.kernels.attention import prepare as prepare_attention
 from trainer.kernels.bcdt_prep import bcdt_prep
 from trainer.kernels.conv_silu import conv_silu, conv_silu_step
 from trainer.kernels.linear_ce import linear_ce
@@ -121,11 +122,17 @@ class Attention(nn.Module):
             return None
         return rope_tables(position, self.config.head_dim, self.layer.rope_base, self.config.rope_scaling, wide)
 
+    def prepare(self, x_BTD: torch.Tensor, documents: Documents) -> None:
+        """Make what layers share, outside of compiled graphs: in them, the first layer would be another graph."""
+        self._shared_tables(x_BTD, documents)
+        prepare_attention(documents, self.layer.window, x_BTD)
+
+    def _shared_tables(self, x_BTD: torch.Tensor, documents: Documents) -> tuple[torch.Tensor, torch.Tensor] | None:
+        key = "rope", self.layer.rope_base, (wide := _wide(x_BTD))
+        return documents.once(key, lambda: self.tables(documents.position_BT, wide))
+
     def forward(self, x_BTD: torch.Tensor, documents: Documents, state: KeyState | None = None) -> torch.Tensor:
-        tables = documents.once(
-            ("rope", self.layer.rope_base, wide := _wide(x_BTD)), lambda: self.tables(documents.position_BT, wide)
-        )
-        q, k, v = self.qkv(x_BTD, tables)
+        q, k, v = self.qkv(x_BTD, self._shared_tables(x_BTD, documents))
         if state is not None:
             _fill(state, k, v, documents)
         return self.o_proj(attention(q, k, v, documents, self.layer.window).flatten(2))
@@ -180,6 +187,10 @@ class Mamba(nn.Module):
         weights = self.B_norm_weight, self.C_norm_weight, self.dt_norm_weight
         b, c, dt = bcdt_prep(bcdt, *weights, self.config.norm_eps)
         return b, c, self.dt_proj(dt)
+
+    def prepare(self, u_BTD: torch.Tensor, documents: Documents) -> None:
+        """Make what layers share, outside of compiled graphs."""
+        _ = documents.start_BT, documents.position_BT
 
     def forward(self, u_BTD: torch.Tensor, documents: Documents, state: MambaState | None = None) -> torch.Tensor:
         heads, size = self.config.mamba_heads, self.config.mamba_head_dim
@@ -279,7 +290,10 @@ class Model(nn.Module):
         """The last hidden state [B, T, D], after the final norm. documents: None for one document a row."""
         documents = documents or Documents.single(tokens_BT.shape[0], tokens_BT.shape[1], tokens_BT.device)
         x = self._embedded(tokens_BT)
-        for number, layer in enumerate(self.layers):
+        layers: Any = self.layers
+        for layer in layers:
+            layer.mixer.prepare(x, documents)
+        for number, layer in enumerate(layers):
             if self.checkpointing and torch.is_grad_enabled():
                 x = checkpoint(layer, x, documents, use_reentrant=False)
             else:

@@ -25,6 +25,8 @@ from trainer.model import Model
 if TYPE_CHECKING:
     from tokenizer_lab.tokenizer import Tokenizer
 
+    _Found = tuple[Tokenizer | None, int | None, str]
+
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 _PER_HEAD = ("q_weight", "k_weight")
@@ -32,7 +34,8 @@ _PER_HEAD = ("q_weight", "k_weight")
 
 @dataclass(frozen=True)
 class Opened:
-    """A model ready to be asked. tokenizer, eos_id, step: None where the folder names none."""
+    """A model ready to be asked. tokenizer, eos_id, step, seq_len (the longest rows of its training): None where the
+    folder names none; lacks: why there is no tokenizer, and what to do."""
 
     model: Model
     config: ModelConfig
@@ -40,14 +43,13 @@ class Opened:
     eos_id: int | None
     step: int | None
     folder: Path
+    lacks: str = "it names none; save it with one"
+    seq_len: int | None = None
 
     def need_tokenizer(self) -> "Tokenizer":
         """The tokenizer. Raises InputError where there is none, or it has ids the model knows nothing of."""
         if self.tokenizer is None:
-            raise InputError(
-                f"{self.folder} holds no tokenizer, and text can't become tokens without it; "
-                f"put the tokenizer folder of the training tokens into {self.folder / 'tokenizer'}"
-            )
+            raise InputError(f"{self.folder} holds no tokenizer, and text can't become tokens without it: {self.lacks}")
         if self.tokenizer.vocab_size > self.config.vocab_size:
             raise InputError(
                 f"the tokenizer of {self.folder} has {self.tokenizer.vocab_size:,} ids and the model "
@@ -108,6 +110,7 @@ def _whole(tensor: torch.Tensor) -> torch.Tensor:
 
 def open_model(path: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Opened:
     """Open a run folder of ``jacorpus train``, or an export in Hugging Face's form, for generation and evaluation.
+    A run that has not ended opens from its last checkpoint.
 
     dtype: what matrices are kept and activations computed in; default as stored. Raises InputError where there is no
     model, or it is damaged; RecipeError for a device that isn't there.
@@ -117,15 +120,18 @@ def open_model(path: str | Path, device: torch.device | str = "cpu", dtype: torc
     about = _read_config(folder)
     if "model" in about:
         model, step = _run_weights(folder, ModelConfig.from_dict(about["model"]))
-        tokenizer, eos_id = _tokenizer(folder, about.get("tokenizer"), about.get("eos_id"))
+        found = _tokenizer(folder, about.get("tokenizer"), about.get("eos_id"))
     else:
         from trainer.load import load_model
 
         model, step = load_model(folder), None
-        tokenizer, eos_id = _exported_tokenizer(folder, about.get("eos_token_id"))
+        found = _exported_tokenizer(folder, about.get("eos_token_id"))
     _cast(model, dtype)
     model.requires_grad_(False).eval().to(place)
-    return Opened(model, model.config, tokenizer, eos_id, step, folder)
+    tokenizer, eos_id, lacks = found
+    phases = about.get("plan", {}).get("phases", [])
+    seq_len = max((phase["seq_len"] for phase in phases), default=about.get("max_position_embeddings"))
+    return Opened(model, model.config, tokenizer, eos_id, step, folder, lacks or Opened.lacks, seq_len)
 
 
 def default_dtype(device: torch.device | str) -> torch.dtype | None:
@@ -167,7 +173,7 @@ def _run_weights(folder: Path, config: ModelConfig) -> tuple[Model, int | None]:
 
     path = folder / WEIGHTS
     if not path.is_file():
-        raise InputError(f"{folder} has no {WEIGHTS} yet: the run has not finished; start the same command again")
+        return _checkpointed(folder, config)
     with torch.device("meta"):
         model = Model(config)
     try:
@@ -184,6 +190,19 @@ def _run_weights(folder: Path, config: ModelConfig) -> tuple[Model, int | None]:
     return model, None if step is None else int(step)
 
 
+def _checkpointed(folder: Path, config: ModelConfig) -> tuple[Model, int]:
+    """The weights of a run that goes on, or was left, from its last checkpoint."""
+    from trainer.checkpoint import Checkpoints
+
+    checkpoints = Checkpoints(folder / "checkpoints")
+    step = checkpoints.latest()
+    if step is None:
+        raise InputError(f"{folder} has neither {WEIGHTS} nor a checkpoint yet; start its training again")
+    model = Model(config)
+    checkpoints.load(step, {"model": {f"model.{name}": p.data for name, p in model.named_parameters()}})
+    return model, step
+
+
 def _cast(model: Model, dtype: torch.dtype | None) -> None:
     """Matrices to a type; norms, convolutions and what drives the state stay wide, except in float64."""
     if dtype is None:
@@ -195,31 +214,33 @@ def _cast(model: Model, dtype: torch.dtype | None) -> None:
     model.compute_dtype = dtype
 
 
-def _tokenizer(folder: Path, entry: dict[str, Any] | None, eos_id: int | None) -> "tuple[Tokenizer | None, int | None]":
-    """The tokenizer that a run names, None where its file is gone. Raises InputError where it is another one."""
+def _tokenizer(
+    folder: Path, entry: dict[str, Any] | None, eos_id: int | None
+) -> "tuple[Tokenizer | None, int | None, str]":
+    """(tokenizer that a run names or None, eos, why there is none). Raises InputError where it is another one."""
     if entry is None:
-        return None, eos_id
+        return None, eos_id, ""
     from tokenizer_lab.tokenizer import open_tokenizer
 
     eos_id = entry["eos_id"] if eos_id is None else eos_id
     path = folder / entry["path"] if entry["path"] else entry["name"]
     if entry["path"] and not Path(path).exists():
-        return None, eos_id
+        return None, eos_id, f"{path} is gone; copy it from the folder of the training tokens"
     found = open_tokenizer(path, entry["pattern"], entry["specials_given"])
     if found.fingerprint != entry["fingerprint"]:
         raise InputError(
             f"{path} is not the tokenizer that {folder} was trained with: fingerprint {found.fingerprint[:12]}, "
             f"not {entry['fingerprint'][:12]}; copy it from the token folder again"
         )
-    return found, eos_id
+    return found, eos_id, ""
 
 
-def _exported_tokenizer(folder: Path, eos_id: Any) -> "tuple[Tokenizer | None, int | None]":
-    """The tokenizer beside exported weights, None where there is none that can be read."""
+def _exported_tokenizer(folder: Path, eos_id: Any) -> "_Found":
+    """The same for the tokenizer beside exported weights."""
     from tokenizer_lab.tokenizer import open_tokenizer
 
     eos_id = eos_id[0] if isinstance(eos_id, list) else eos_id
     try:
-        return open_tokenizer(folder), eos_id
-    except InputError:
-        return None, eos_id
+        return open_tokenizer(folder), eos_id, ""
+    except InputError as error:
+        return None, eos_id, str(error)

@@ -26,7 +26,7 @@ def test_bits_per_byte_beside_the_baseline_with_a_report(ask, folders, tmp_path)
     answer = ask(*words, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     assert re.search(r"novels +2\.\d+ +1\.\d+ +\d\.\d+ +[\d.]+ % +20 +1,451 +4\.65 kB", answer.out)
-    assert "novels: the model is above bigram" in answer.out
+    assert re.search(r"novels: the model lies above bigram: \+1\.\d+ \[\+1\.\d+, \+\d\.\d+\] bits per byte", answer.out)
     assert "bits per byte, novels" in answer.err
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert [section["key"] for section in report["sections"]] == ["model", "bits_per_byte"]

@@ -66,7 +66,8 @@ def test_a_tokenizer_that_is_gone_or_another(tmp_path, small_run):
     with pytest.raises(InputError, match="not the tokenizer that"):
         open_model(run)
     file.unlink()
-    assert open_model(run).tokenizer is None
+    with pytest.raises(InputError, match=r"pieces\.model is gone"):
+        open_model(run).need_tokenizer()
 
 
 def test_what_is_no_model(tmp_path, small_run):
@@ -101,3 +102,18 @@ def test_a_device_that_is_not_there(small_run):
         open_model(small_run, "cuda")
     with pytest.raises(RecipeError, match="device nonsense is unknown"):
         open_model(small_run, "nonsense")
+
+
+def test_an_export_answers_as_the_run_does(small_run, tmp_path):
+    from trainer.export import export
+    from trainer.generate import complete
+    from trainer.sampling import Sampling
+
+    opened = open_model(small_run)
+    export(opened.model, tmp_path / "hf", "hf", eos_id=opened.eos_id, context_length=6, dtype="fp32")
+    assert open_model(tmp_path / "hf").tokenizer is None
+    shutil.copy(small_run / "tokenizer" / "pieces.model", tmp_path / "hf" / "tokenizer.model")
+    exported = open_model(tmp_path / "hf")
+    assert exported.eos_id == opened.eos_id
+    options = Sampling(temperature=0, max_tokens=15)
+    assert complete(exported, ["山では"], options) == complete(opened, ["山では"], options)

@@ -106,10 +106,19 @@ class Measured:
         return None if (self.hits < 0).any() else float(self.hits.sum() / max(1, self.tokens))
 
     @cached_property
+    def _draws(self) -> np.ndarray:
+        """Bits per byte of documents drawn again; the same draws for every scorer of the same documents."""
+        units = np.arange(self.documents) * min(self.documents, _UNITS) // max(1, self.documents)
+        return Resampling(units).ratios(self._bits, self.text_bytes)
+
+    @property
     def interval(self) -> Interval:
         """Bits per byte with its interval over documents."""
-        units = np.arange(self.documents) * min(self.documents, _UNITS) // max(1, self.documents)
-        return interval(self.bits_per_byte, Resampling(units).ratios(self._bits, self.text_bytes))
+        return interval(self.bits_per_byte, self._draws)
+
+    def less(self, other: "Measured") -> Interval:
+        """Bits per byte less those of another scorer on the same documents, formed draw by draw."""
+        return interval(self.bits_per_byte - other.bits_per_byte, self._draws - other._draws)
 
     def to_dict(self) -> dict[str, float | int | None]:
         """Plain numbers."""

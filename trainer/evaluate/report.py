@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from jacorpus.report.numbers import Cell, Interval
+from jacorpus.report.numbers import Cell
 from jacorpus.report.report import Bar, Bars, Block, Column, Fact, Facts, Paragraph, Report, Section, Series, Table
 from trainer.evaluate.bits_per_byte import Measured, together
 from trainer.evaluate.scoring import Windows
@@ -82,7 +82,13 @@ def _bits(domains: Domains, windows: Windows, split: str) -> tuple[Block, ...]:
         tuple(Series(name, "kept" if name == "model" else "plain") for name in names),
         tuple(Bar(domain, tuple(each[name].bits_per_byte for name in names)) for domain, each in domains.items()),
     )
-    return Paragraph(RULE + how + about), bars, bits_table(domains)
+    lines = [
+        Paragraph(f"{domain}: the model lies {beside(name, each['model'], each[name])}.")
+        for domain, each in domains.items()
+        for name in names
+        if name != "model"
+    ]
+    return Paragraph(RULE + how + about), bars, bits_table(domains), *lines
 
 
 def _tasks(tasks: "Sequence[TaskResult]") -> tuple[Block, ...]:
@@ -93,8 +99,8 @@ def _tasks(tasks: "Sequence[TaskResult]") -> tuple[Block, ...]:
     return Paragraph(text), task_table(tasks)
 
 
-def distance_from(baseline: Interval, model: Interval) -> str:
-    """Whether intervals lie apart, in words."""
-    if model.high < baseline.low:
-        return "below"
-    return "above" if model.low > baseline.high else "not apart from"
+def beside(name: str, model: Measured, other: Measured) -> str:
+    """The model beside a baseline, in words: below or above only where the interval of the difference says so."""
+    apart = model.less(other)
+    where = "below" if apart.high < 0 else "above" if apart.low > 0 else "not apart from"
+    return f"{where} {name}: {apart.value:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}] bits per byte"

@@ -29,6 +29,30 @@ def attention_naive(
     return torch.einsum("bhij,bjhp->bihp", scores.masked_fill(~seen, NEVER).softmax(-1), v)
 
 
+def prepare(documents: Documents, window: int | None, like: torch.Tensor) -> None:
+    """Make the masks for activations like [B, T, ...], so that compiled layers find them made."""
+    if like.is_cuda:
+        documents.block_mask(window)
+    else:
+        for first, last, low in _blocks(documents, window):
+            documents.bias(first, last, low, _cut(window, documents), like.dtype)
+
+
+def _cut(window: int | None, documents: Documents) -> int | None:
+    """None for a window that reaches over the whole row."""
+    return window if window is not None and window < documents.document_BT.shape[1] - 1 else None
+
+
+def _blocks(documents: Documents, window: int | None) -> list[tuple[int, int, int]]:
+    """(first query, last, first key) of the blocks a CPU works in; none where no mask is needed."""
+    tokens, window = documents.document_BT.shape[1], _cut(window, documents)
+    if documents.one and window is None:
+        return []
+    block = tokens if window is None or window + BLOCK >= tokens else BLOCK
+    starts = range(0, tokens, block)
+    return [(first, min(first + block, tokens), 0 if window is None else max(0, first - window)) for first in starts]
+
+
 @functools.cache
 def _flex() -> Any:
     from torch.nn.attention.flex_attention import flex_attention
@@ -45,17 +69,11 @@ def attention(
         flex = _flex() if not torch.compiler.is_compiling() else _plain_flex()
         o = flex(q, k, v, block_mask=documents.block_mask(window), enable_gqa=q.shape[1] != k.shape[1])
         return o.transpose(1, 2)
-    tokens = q.shape[2]
-    if window is not None and window >= tokens - 1:
-        window = None
-    if documents.one and window is None:
-        o = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-        return o.transpose(1, 2)
-    block = tokens if window is None or window + BLOCK >= tokens else BLOCK
+    blocks, window = _blocks(documents, window), _cut(window, documents)
+    if not blocks:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True).transpose(1, 2)
     found = []
-    for first in range(0, tokens, block):
-        last = min(first + block, tokens)
-        low = 0 if window is None else max(0, first - window)
+    for first, last, low in blocks:
         bias = documents.bias(first, last, low, window, q.dtype)
         found.append(
             F.scaled_dot_product_attention(

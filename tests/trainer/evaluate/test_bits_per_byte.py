@@ -99,6 +99,25 @@ def test_together_weighs_bytes_and_the_interval_holds_the_value(small_tokens):
         assert part.to_dict()["accuracy"] == part.accuracy
 
 
+def test_a_difference_is_formed_document_by_document():
+    """Documents of very different difficulty, and a scorer a little better on each: apart, though intervals overlap."""
+    hard = np.random.default_rng(0).uniform(1, 9, 50)
+
+    class Scorer:
+        def __init__(self, factor):
+            self.factor = factor
+
+        def score(self, spans):
+            return [Scores(np.full(len(span.ids) - 1, self.factor * hard[i]), None) for i, span in enumerate(spans)]
+
+    documents = [Document(np.arange(5), 12)] * 50
+    found = measure(documents, {"a": Scorer(0.95), "b": Scorer(1.0)}, 2, 16)
+    apart = found["a"].less(found["b"])
+    assert apart.high < 0
+    assert found["a"].interval.high > found["b"].interval.low
+    assert apart.value == pytest.approx(found["a"].bits_per_byte - found["b"].bits_per_byte)
+
+
 def test_nothing_to_measure_on():
     with pytest.raises(InputError, match="no document"):
         measure([], {"half": Halves()}, 2, 16)

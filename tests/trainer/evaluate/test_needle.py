@@ -55,8 +55,8 @@ def test_a_window_finds_what_lies_within_its_reach():
     model = Model(tiny(16, (layer, layer))).init(0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     length = 40
-    for step in range(150):
-        ids = torch.from_numpy(needle_documents(alphabet, length, 32, 0.9 + 0.1 * (step % 2), seed=step))
+    for step in range(60):
+        ids = torch.from_numpy(needle_documents(alphabet, length, 16, 0.9 + 0.1 * (step % 2), seed=step))
         loss = torch.nn.functional.cross_entropy(model.logits(model(ids[:, :-1])[:, -1]), ids[:, -1])
         optimizer.zero_grad()
         loss.backward()
