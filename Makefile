@@ -24,7 +24,7 @@ test: check  ## everything that must hold, in minutes
 	$(BIN)/pytest -q -n 2 -m "not slow and not ray" tests
 
 test-all: check  ## the slow rest too: Ray cluster, kills at random, large inputs
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,llama]'
 	HYPOTHESIS_PROFILE=new $(BIN)/pytest -q tests
 
 bench: $(STAMP)  ## ours beside each rival; saves benchmarks/results/*.json

@@ -1,6 +1,6 @@
 """Long context by continued pre-training, at toy scale: ``python -m benchmarks.long_context``.
 
-A [mamba, window] model learns from documents of 64 ids, twice its window of 32. Then it goes on from
+A [mamba, window] * 2 model learns from documents of 64 ids, twice its window of 32. Then it goes on from
 these weights with documents of 512 ids, in two ways with the same tokens in the same order:
 
     full      full_attention = true, rope_base 1e6: what the recipe in docs/long-context.md does
@@ -37,7 +37,7 @@ ALPHABET = Alphabet(64, keys=16, values=16, pairs=8)
 EOS = 63
 FILLER = range(35, EOS)
 LONG = {"full_attention": True, "rope_base": 1e6}
-MODEL = {"layers": ["mamba", "window"], "d_model": 64, "d_ff": 128, "head_dim": 32, "d_state": 4, "dt_rank": 16}
+MODEL = {"layers": ["mamba", "window"] * 2, "d_model": 64, "d_ff": 128, "head_dim": 32, "d_state": 4, "dt_rank": 16}
 TRAIN = {
     **{"batch_tokens": 1024, "lr": 3e-3, "optimizer": "muon", "warmup": 0.05, "precision": "fp32", "keep": 1},
     **{"checkpoint_every": 10_000, "tensorboard": False, "threads": 1, "eval_tokens": 0},
@@ -52,16 +52,17 @@ class Sizes:
     short: int = 64
     long: int = 512
     short_tokens: int = 600_000
-    long_tokens: int = 300_000
+    long_tokens: int = 200_000
     distances: tuple[int, ...] = (16, 32, 48, 64, 96, 128, 192, 256, 384, 500)
     asked: int = 128
 
 
 def document(length: int, random: np.random.Generator) -> list[int]:
     """Pairs, each named once, questions for those named so far, filler; about half of the ids belong to questions."""
-    keys = random.permutation(ALPHABET.keys)[: ALPHABET.pairs] + 3
-    values = random.integers(0, ALPHABET.values, ALPHABET.pairs) + 3 + ALPHABET.keys
-    begins = np.sort(random.random(ALPHABET.pairs) ** 2) * 0.8 * length  # early ones are many: long ways back
+    pairs = random.integers(1, ALPHABET.pairs + 1)
+    keys = random.permutation(ALPHABET.keys)[:pairs] + 3
+    values = random.integers(0, ALPHABET.values, pairs) + 3 + ALPHABET.keys
+    begins = np.sort(random.random(pairs) ** 2) * 0.8 * length  # early ones are many: long ways back
     ids: list[int] = []
     named = 0
     while True:

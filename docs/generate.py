@@ -47,7 +47,8 @@ def _parameter(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
         names = f"`{parameter.name.upper()}`"
     default = parameter.default
-    shown = "" if default in (None, False, True) or callable(default) or parameter.required else f"`{default}`"
+    hidden = default is None or default == "" or isinstance(default, bool) or callable(default) or parameter.required
+    shown = "" if hidden else f"`{default}`"
     return f"| {names} | {getattr(parameter, 'help', '') or ''} | {shown} |"
 
 

@@ -11,6 +11,7 @@
 So is long context trained: full attention, a larger RoPE base, a longer seq_len in [train], from a checkpoint.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,8 @@ def continued(table: dict[str, Any], tokens: Tokens) -> tuple[ModelConfig, Calla
             )
     from trainer.opened import open_model
 
+    if not isinstance(table["init"], str):
+        raise RecipeError(f"[model] init must be the folder of a trained model, got {table['init']!r}")
     path = Path(table["init"])
     opened = open_model(path)
     _same_tokenizer(path, opened, tokens)
@@ -58,10 +61,12 @@ def changed(layer: LayerConfig, table: dict[str, Any]) -> LayerConfig:
         return layer
     if "rope_base" in table:
         base = table["rope_base"]
-        if not isinstance(base, int | float) or isinstance(base, bool) or base < 0:
+        if not isinstance(base, int | float) or isinstance(base, bool) or not 0 <= base < math.inf:
             raise RecipeError(f"[model] rope_base must be a number, 0 or more, got {base!r}")
         layer = replace(layer, rope_base=float(base))
-    if table.get("full_attention", False):
+    if not isinstance(full := table.get("full_attention", False), bool):
+        raise RecipeError(f"[model] full_attention must be true or false, got {full!r}")
+    if full:
         if "window" in table:
             raise RecipeError("[model] has both full_attention and window; leave one out")
         return replace(layer, mixer="full", window=None)

@@ -107,4 +107,8 @@ def deterministic(device: torch.device) -> None:
     """Have torch choose algorithms whose results don't change from run to run; one that has none is an error."""
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        import torch._inductor.config as inductor
+
+        if hasattr(inductor, "deterministic"):  # FlexAttention's gradient is deterministic only with it
+            inductor.deterministic = True
     torch.use_deterministic_algorithms(True)

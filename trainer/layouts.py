@@ -11,6 +11,7 @@ last alone where there are no more than ``step // 2``; plamo3 has full attention
 attention, llama and qwen3 have full attention throughout.
 """
 
+import math
 from dataclasses import fields
 from typing import Any
 
@@ -39,8 +40,8 @@ def model_from_table(table: dict[str, Any], vocab_size: int) -> ModelConfig:
     if layout not in LAYOUTS:
         raise RecipeError(f'[model] layout = "{layout}" is unknown{nearest(str(layout), LAYOUTS)}')
     for key in _SIZES:
-        if key in table and (not isinstance(table[key], int) or isinstance(table[key], bool) or table[key] < 1):
-            raise RecipeError(f"[model] {key} must be a whole number over 0, got {table[key]!r}")
+        if key in table:
+            _whole(key, table[key])
     sizes = _sizes(table, layout)
     layers = tuple(_layer(entry, table, layout, sizes) for entry in _entries(table, layout))
     shared = layout in ("plamo3", "qwen3")
@@ -119,6 +120,9 @@ def _layer(entry: Any, table: dict[str, Any], layout: str, sizes: dict[str, int]
     for key in own:
         if key not in _LAYER_KEYS:
             raise RecipeError(f"[model] layers: unknown key `{key}`{nearest(key, _LAYER_KEYS)}")
+    for key, value in own.items():
+        if key in ("d_ff", "heads", "kv_heads", "window"):
+            _whole(f"layers: {key}", value)
     d_ff = own.get("d_ff", sizes["d_ff"])
     if own["mixer"] == "mamba":
         return LayerConfig("mamba", d_ff)
@@ -132,7 +136,7 @@ def _layer(entry: Any, table: dict[str, Any], layout: str, sizes: dict[str, int]
         own.get("heads", sizes["heads"]),
         own.get("kv_heads", sizes["kv_heads"]),
         window if own["mixer"] == "window" else None,
-        float(own.get("rope_base", base)),
+        _number(own, "rope_base", base),
     )
 
 
@@ -152,16 +156,22 @@ def _flag(table: dict[str, Any], key: str, default: bool) -> bool:
 
 def _number(table: dict[str, Any], key: str, default: float) -> float:
     value = table.get(key, default)
-    if not isinstance(value, int | float) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise RecipeError(f"[model] {key} must be a number, 0 or more, got {value!r}")
     return float(value)
+
+
+def _whole(key: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise RecipeError(f"[model] {key} must be a whole number over 0, got {value!r}")
 
 
 def _scaling(table: Any) -> RopeScaling | None:
     if table is None:
         return None
     keys = {field.name for field in fields(RopeScaling)}
-    given = {key: value for key, value in table.items() if key in keys}
-    if table.get("rope_type", "llama3") != "llama3" or set(given) != keys:
+    given = {key: _number(table, key, 0.0) for key in table if key in keys} if isinstance(table, dict) else {}
+    if set(given) != keys or table.get("rope_type", "llama3") != "llama3" or not all(given.values()):
         raise RecipeError(f"[model] rope_scaling: only rope_type llama3 with {', '.join(sorted(keys))} is known")
-    return RopeScaling(**given)
+    original = int(given.pop("original_max_position_embeddings"))
+    return RopeScaling(**given, original_max_position_embeddings=original)

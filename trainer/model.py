@@ -37,7 +37,7 @@ from trainer.documents import Documents
 from trainer.kernels.attention import attention, attention_step
 from trainer.kernels.attention import prepare as prepare_attention
 from trainer.kernels.bcdt_prep import bcdt_prep
-from trainer.kernels.conv_silu import conv_silu, conv_silu_step
+from trainer.kernels.conv_silu import conv_silu_and_gate, conv_silu_step
 from trainer.kernels.linear_ce import linear_ce
 from trainer.kernels.norm import rms_norm, sandwich_norm
 from trainer.kernels.qk_norm_rope import qk_norm_rope, rope_tables
@@ -195,10 +195,10 @@ class Mamba(nn.Module):
     def forward(self, u_BTD: torch.Tensor, documents: Documents, state: MambaState | None = None) -> torch.Tensor:
         heads, size = self.config.mamba_heads, self.config.mamba_head_dim
         zx = self.in_proj(u_BTD).unflatten(-1, (heads, 2 * size))  # in each head z, then x
-        x, conv = conv_silu(zx, self.conv_weight, documents)  # [B, T, M, P]
+        x, z, conv = conv_silu_and_gate(zx, self.conv_weight, documents)  # [B, T, M, P]
         b, c, dt = self._bcdt(x, u_BTD)
         a_M, start = -torch.exp(self.A_log), documents.start_BT
-        y, ssm = ssd(x, dt, a_M, b, c, self.D, zx[..., :size], self.dt_bias, start, one=documents.one)
+        y, ssm = ssd(x, dt, a_M, b, c, self.D, z, self.dt_bias, start, one=documents.one)
         if state is not None:
             state.conv_BCS.copy_(conv)
             state.ssm_BMPN.copy_(ssm.detach())

@@ -32,7 +32,7 @@ from trainer.distributed import World
 from trainer.flops import flops_per_token
 from trainer.loop import Watcher
 from trainer.plan import Plan
-from trainer.settings import plan_of, settings_from_table
+from trainer.settings import plan_of, schedule_of, settings_from_table
 
 MIXING_KEYS = ("weights", "method", "target")
 
@@ -50,8 +50,11 @@ class Pretraining:
         self.tokens = open_tokens(tokens)
         _check_shards(self.tokens)
         self.mixture = mixture_of(tables, self.tokens, out)
+        for phase in self.settings.phases:
+            _check_weights("[[train.phase]] mixture", phase.get("mixture", self.mixture), self.tokens)
         of_epoch = sum(counts_of(self.tokens, name, "train").tokens for name in self.mixture)
         self.plan: Plan = plan_of(self.settings, self.mixture, of_epoch)
+        schedule_of(self.settings, self.plan.steps)
         self.feed = Feed(self.tokens, self.plan, self.settings.seed, self.settings.eos_id)
         self.start = None
         table = dict(tables.get("model", {}))
@@ -64,7 +67,9 @@ class Pretraining:
 
             self.config = model_from_table(table, self.tokens.vocab_size)
         self.feed.check_model(self.config.vocab_size)
-        self.seed = int(table.get("seed", self.settings.seed))
+        self.seed = table.get("seed", self.settings.seed)
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise RecipeError(f"[model] seed must be a whole number, 0 or more, got {self.seed!r}")
 
     def summary(self) -> dict[str, Any]:
         """What would be trained: for people before a run, and for ``--dry-run``."""
@@ -137,6 +142,11 @@ def mixture_of(tables: Mapping[str, Any], tokens: Tokens, out: Path) -> dict[str
             raise RecipeError(f"[mixing] has no key `{key}`{nearest(key, MIXING_KEYS)}")
     weights = table.get("weights")
     if weights is None:
+        if table:
+            raise RecipeError(
+                f"[mixing] has {' and '.join(table)} and no weights; training takes weights as they are written: add "
+                f"weights = {{ domain = weight }}, or leave [mixing] out to train in proportion to the tokens there are"
+            )
         found = {name: float(counts_of(tokens, name, "train").tokens) for name in tokens.domains}
         found = {name: size for name, size in found.items() if size}
         if not found:
@@ -144,14 +154,18 @@ def mixture_of(tables: Mapping[str, Any], tokens: Tokens, out: Path) -> dict[str
         return found
     if not isinstance(weights, dict) or not weights:
         raise RecipeError("[mixing] weights is a table of domain = weight, as in { web = 0.7, wiki = 0.3 }")
+    _check_weights("[mixing] weights", weights, tokens)
+    return {name: float(weight) for name, weight in weights.items() if weight}
+
+
+def _check_weights(what: str, weights: Mapping[str, Any], tokens: Tokens) -> None:
     for name, weight in weights.items():
         if name not in tokens.domains:
-            raise RecipeError(f"[mixing] weights: no domain `{name}` in {tokens.folder}{nearest(name, tokens.domains)}")
+            raise RecipeError(f"{what}: no domain `{name}` in {tokens.folder}{nearest(name, tokens.domains)}")
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise RecipeError(f"[mixing] weights: {name} must be a number, 0 or more, got {weight!r}")
+            raise RecipeError(f"{what}: {name} must be a number, 0 or more, got {weight!r}")
     if not any(weights.values()):
-        raise RecipeError("[mixing] weights are all 0")
-    return {name: float(weight) for name, weight in weights.items() if weight}
+        raise RecipeError(f"{what}: all are 0, or there are none; give at least one domain a weight")
 
 
 def _check_shards(tokens: Tokens) -> None:

@@ -49,6 +49,9 @@ FORMAT = 1
 """Part of each key: raised when the same settings come to give other numbers."""
 
 
+ReferenceKind = Literal["per_domain"] | Mapping[str, float] | Path | None
+
+
 @dataclass(frozen=True)
 class Steered:
     """A steered run. trajectory: the weights of each step, in the order of ``domains``; losses: of its model."""
@@ -116,13 +119,13 @@ class Proxy:
         key = self._key("losses", plan, seed)
         found = self._read(key)
         if found is None:
-            found = self._write(key, *self._trained(plan, seed, progress))
+            found = self._write(key, *self._trained(plan, seed, progress, "proxy"))
         return _held_out(found)
 
     def steer(
         self,
         controller: Controller,
-        reference: Literal["per_domain"] | Mapping[str, float] | Path | None = None,
+        reference: ReferenceKind = None,
         target: Mapping[str, float] | None = None,
         seed: int = 0,
         tokens: int | None = None,
@@ -153,7 +156,7 @@ class Proxy:
         key = self._key("steer", plan, seed, extra)
         found = self._read(key)
         if found is None:
-            judge = self._reference(reference, plan, seed, tokens)
+            judge = self._reference(reference, plan, seed, progress)
             with self._folder(key) as folder:
                 found = self._write(key, *self._steered(controller, plan, seed, judge, goal, folder, progress))
         trajectory = tuple(map(tuple, found["trajectory"]))
@@ -163,11 +166,14 @@ class Proxy:
         self, mixture: Mapping[str, float], seed: int = 0, tokens: int | None = None, progress: Progress | None = None
     ) -> Model:
         """The model that ``losses`` of the same arguments measures; its weights are kept too."""
-        plan = self._plan(self._mixture(mixture), tokens)
+        return self._kept(self._plan(self._mixture(mixture), tokens), seed, progress, "reference")
+
+    def _kept(self, plan: Plan, seed: int, progress: Progress | None, what: str) -> Model:
+        """A trained model, its weights in the cache."""
         key = self._key("losses", plan, seed)
         place = self.cache / f"{key}.safetensors" if self.cache else None
         if place is None or not place.is_file():
-            facts, model = self._trained(plan, seed, progress)
+            facts, model = self._trained(plan, seed, progress, what)
             self._write(key, facts, model)
             if place is not None:
                 _save(place, model)
@@ -253,15 +259,19 @@ class Proxy:
         yield self.cache / key
         shutil.rmtree(self.cache / key, ignore_errors=True)
 
+    @property
+    def _dtype(self) -> torch.dtype | None:
+        return torch.bfloat16 if self.settings.precision == "bf16" else None
+
     def _model(self, seed: int) -> Model:
         model = Model(self.config).init(seed)
-        model.compute_dtype = torch.bfloat16 if self.settings.precision == "bf16" else None
+        model.compute_dtype = self._dtype
         return model.to(self.device)
 
-    def _trained(self, plan: Plan, seed: int, progress: Progress | None) -> tuple[dict[str, Any], Model]:
+    def _trained(self, plan: Plan, seed: int, progress: Progress | None, what: str) -> tuple[dict[str, Any], Model]:
         """(facts, model) of a plain run."""
         model = self._model(seed)
-        job = job_of(model, self.tokens, plan, seed, self.settings, self.cache or Path(), None, progress)
+        job = job_of(model, self.tokens, plan, seed, self.settings, self.cache or Path(), None, progress, what)
         seconds = self._run(Loop(job))
         return {"tokens": plan.tokens, "seconds": seconds, "tokens_per_s": plan.tokens / seconds}, model
 
@@ -277,7 +287,7 @@ class Proxy:
     ) -> tuple[dict[str, Any], Model]:
         """(facts, model) of a steered run."""
         model, named = self._model(seed), Named(controller, self.domains)
-        job = job_of(model, self.tokens, plan, seed, self.settings, folder, reference, progress)
+        job = job_of(model, self.tokens, plan, seed, self.settings, folder, reference, progress, "steered")
         job.controller, job.checkpoint_every = named, self.settings.checkpoint_every
         seconds = self._run(Steering(job, plan.domains, target))
         return {"trajectory": named.trajectory, "domains": list(self.domains), "seconds": seconds}, model
@@ -289,26 +299,28 @@ class Proxy:
             loop.execute()
         return max(time.monotonic() - began, 1e-9)
 
-    def _reference(
-        self,
-        given: Literal["per_domain"] | Mapping[str, float] | Path | None,
-        plan: Plan,
-        seed: int,
-        tokens: int | None,
-    ) -> Reference | None:
+    def _reference(self, given: ReferenceKind, plan: Plan, seed: int, progress: Progress | None) -> Reference | None:
+        """Proxies are trained for as long, in batches as large, as the plan they are to judge."""
+        phase = plan.phases[0]
         if given is None:
             return None
         if given == "per_domain":
-            own = [(number, name) for number, name in enumerate(plan.domains) if name in self.domains]
-            return References({number: self.reference({name: 1.0}, seed, tokens) for number, name in own})
+            models = {}
+            for number, name in enumerate(plan.domains):
+                if name in self.domains:
+                    own = self._plan({name: 1.0}, phase.tokens, phase.rows)
+                    models[number] = self._kept(own, seed, progress, f"reference {name}")
+            return References(models)
         if isinstance(given, Mapping):
-            return self.reference(given, seed, tokens)
+            own = self._plan(self._mixture(given), phase.tokens, phase.rows)
+            return self._kept(own, seed, progress, "reference")
         opened = open_model(Path(given), self.device)
         if opened.config.vocab_size < self.tokens.vocab_size:
             raise InputError(
                 f"the reference {given} has {opened.config.vocab_size:,} ids and {self.tokens.folder} uses "
                 f"{self.tokens.vocab_size:,}; losses compare under one tokenizer alone"
             )
+        opened.model.compute_dtype = self._dtype
         return opened.model
 
 

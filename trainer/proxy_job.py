@@ -29,8 +29,8 @@ MODEL = {
 
 MICRO_TOKENS = 4096
 
-Progress = Callable[[int, int], None]
-"""Hears (tokens done, tokens of the run)."""
+Progress = Callable[[str, int, int], None]
+"""Hears (what is trained: ``proxy``, ``reference``, ``reference NAME`` or ``steered``; tokens done; tokens of it)."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class ProxySettings:
 
     model: Mapping[str, Any] = field(default_factory=dict)
     tokens: int = 262_144
-    batch_tokens: int = 2048
+    batch_tokens: int = 1024
     seq_len: int = 256
-    lr: float = 4e-3
+    lr: float = 8e-3
     warmup: float = 0.05
     weight_decay: float = 0.1
     z_loss: float = 1e-5
@@ -84,12 +84,12 @@ class Batches:
 class Told:
     """Progress as the loop's watcher."""
 
-    def __init__(self, progress: Progress | None, tokens: int) -> None:
-        self.progress, self.tokens = progress, tokens
+    def __init__(self, progress: Progress | None, what: str, tokens: int) -> None:
+        self.progress, self.what, self.tokens = progress, what, tokens
 
     def update(self, row: Row) -> None:
         if self.progress is not None:
-            self.progress(row["tokens"], self.tokens)
+            self.progress(self.what, row["tokens"], self.tokens)
 
     def say(self, line: str) -> None:
         """Steps that changed nothing are told by the run's end, if there are many."""
@@ -104,6 +104,7 @@ def job_of(
     folder: Path,
     reference: Reference | None = None,
     progress: Progress | None = None,
+    what: str = "proxy",
 ) -> Job:
     """The loop's work: a plain run without checkpoints. folder: for what the loop writes, which is nothing."""
     device = model.embed.weight.device
@@ -113,7 +114,7 @@ def job_of(
     schedule = Schedule("linear", settings.lr, round(settings.warmup * plan.steps), plan.steps)
     job = Job(
         *(objective, objective, optimizer, schedule, Batches(feed), World(0, 1, device), folder),
-        *(Log(folder, rank=1), Told(progress, plan.tokens)),
+        *(Log(folder, rank=1), Told(progress, what, plan.tokens)),
     )
     job.identity, job.micro_rows = feed.identity, max(1, MICRO_TOKENS // settings.seq_len)
     job.skip_spikes, job.checkpoint_every = False, 0

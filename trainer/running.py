@@ -5,8 +5,10 @@ import json
 import math
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from trainer.batch import TokenBatch
 from trainer.config import ModelConfig
 from trainer.data import Feed, counts_of, text_bytes_per_token, valid_batches
 from trainer.distributed import World
+from trainer.evaluate.bigram import Bigram
 from trainer.flops import Flops, flops_per_token, mfu, peak_flops
 from trainer.generate import complete
 from trainer.ledger import write_ledger
@@ -34,14 +37,16 @@ from trainer.objective import LanguageModeling
 from trainer.opened import open_model, save_model
 from trainer.optim import OptimConfig, Optimizer
 from trainer.sampling import Sampling
-from trainer.schedule import Schedule
-from trainer.settings import TrainSettings
+from trainer.settings import schedule_of
 from trainer.training_report import write_training_report
 
 if TYPE_CHECKING:
     from trainer.pretrain import Pretraining
 
 CPU_MICRO_TOKENS, GPU_MICRO_TOKENS = 4096, 32_768
+BASELINE_TOKENS = 10_000_000
+"""Pairs counted for the report's baseline, at most: a few seconds."""
+
 SAMPLES, PROMPT_TOKENS, SAMPLE_TOKENS = 2, 12, 80
 """Of each domain, so many held-out documents; so many of their tokens; so many of the model's."""
 
@@ -79,7 +84,7 @@ class Run:
         self.objective = distributed.spread(self.module, list(self.model.layers), self.settings.parallel, world)
         if self.settings.compile:
             for layer in self.model.layers:
-                layer.compile()
+                layer.compile(dynamic=False)
 
     def _dtype(self) -> torch.dtype | None:
         wanted = self.settings.precision
@@ -175,27 +180,45 @@ class Run:
     @torch.no_grad()
     def _evaluate(self, step: int) -> list[Row]:
         """Bits per byte on the valid split, by domain and together, on the first eval_tokens of each."""
+
+        def scored(batch: TokenBatch) -> tuple[float, float]:
+            nats, tokens = self.objective(batch.to(self.world.device)).by_domain.sum(1).tolist()
+            return nats, tokens
+
+        found = self._on_valid(scored)
+        self.module.facts()  # an evaluation is nothing for a controller
+        return found
+
+    def _on_valid(self, scored: Callable[[TokenBatch], tuple[float, float]]) -> list[Row]:
+        """Rows of an evaluation. scored: (nats, targets) of a batch."""
         seq_len = self.plan.phases[-1].seq_len
         rows = max(1, (self.settings.micro_tokens or CPU_MICRO_TOKENS) // seq_len)
         found: list[Row] = []
-        all_nats = all_bytes = all_tokens = 0.0
+        sums = np.zeros(3)
         for number, name in enumerate(self.plan.domains):
             if not counts_of(self.tokens, name, "valid").tokens or not self.settings.eval_tokens:
                 continue
-            nats = tokens = 0.0
             batches = valid_batches(self.tokens, name, seq_len, rows, self.given.feed.eos_id, number)
-            for read, batch in enumerate(batches):
-                if read * rows * seq_len >= self.settings.eval_tokens:
-                    break
-                sums = self.objective(batch.to(self.world.device)).by_domain.sum(1).tolist()
-                nats, tokens = nats + sums[0], tokens + sums[1]
+            most = -(-self.settings.eval_tokens // (rows * seq_len))
+            nats, tokens = (sum(column) for column in zip(*map(scored, islice(batches, most)), strict=True))
             size = tokens * text_bytes_per_token(self.tokens, name)
             found.append(_evaluated(name, nats, tokens, size))
-            all_nats, all_tokens, all_bytes = all_nats + nats, all_tokens + tokens, all_bytes + size
-        self.module.facts()  # an evaluation is nothing for a controller
-        if len(found) > 1:
-            found.append(_evaluated(None, all_nats, all_tokens, all_bytes))
-        return found
+            sums += nats, tokens, size
+        return found if len(found) < 2 else [*found, _evaluated(None, *sums.tolist())]
+
+    def baseline(self) -> dict[str, Any]:
+        """What pairs of tokens alone give on the same documents, for the report."""
+        bigram = Bigram.train(self.tokens, self.given.feed.eos_id, BASELINE_TOKENS)
+
+        def scored(batch: TokenBatch) -> tuple[float, float]:
+            counted = (batch.weight_BT > 0).numpy()
+            before, after = batch.tokens_BT.numpy()[counted], batch.targets_BT.numpy()[counted]
+            return float(-np.log(bigram.probabilities(before, after)).sum()), float(counted.sum())
+
+        bits = {row["domain"]: row["bits_per_byte"] for row in self._on_valid(scored)}
+        whole = bits.pop(None) if None in bits else next(iter(bits.values()), None)
+        note = "interpolated Kneser-Ney over the train split"
+        return {"pairs of tokens": {"bits_per_byte": whole, "domains": bits, "note": note}}
 
     def _finished(self, loop: Loop) -> dict[str, Any] | None:
         """What a finished run gave, where this is one; checks that a begun one can go on."""
@@ -264,6 +287,7 @@ class Run:
             if self.settings.ledger:
                 write_ledger(self.given.feed, range(self.plan.steps), out / "ledger")
             with storage_errors(out):
+                write_json(out / "baseline.json", self.baseline())
                 write_json(out / "run.json", result)
                 write_json(out / "samples.json", samples(out, self.tokens))
             write_training_report(out)
@@ -296,13 +320,6 @@ def samples(folder: Path, tokens: Tokens) -> list[dict[str, str]]:
 def _evaluated(domain: str | None, nats: float, tokens: float, size: float) -> Row:
     bits = nats / math.log(2) / size if size else None
     return {"domain": domain, "bits_per_byte": bits, "loss": nats / max(tokens, 1.0), "tokens": int(tokens)}
-
-
-def schedule_of(settings: TrainSettings, steps: int) -> Schedule:
-    """The learning rate over a plan's steps."""
-    given = {"floor": settings.floor} if settings.floor is not None else {}
-    warmup = round(settings.warmup * steps)
-    return Schedule(settings.schedule, settings.lr, warmup=warmup, steps=steps, decay=settings.decay, **given)
 
 
 def _other_model(out: Path, saved: ModelConfig, config: ModelConfig) -> str:

@@ -1,11 +1,14 @@
 """A recipe's [train] table, typed and strict, and the plan of phases it means."""
 
 import dataclasses
+import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from jacorpus.errors import RecipeError, nearest
 from trainer.plan import Phase, Plan, linear_pieces
+from trainer.schedule import Schedule
 
 PHASE_KEYS = ("tokens", "seq_len", "batch_tokens", "mixture")
 
@@ -92,13 +95,25 @@ class TrainSettings:
         for name in ("batch_tokens", "seq_len", "checkpoint_every", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise RecipeError(f"[train] {name} must be over 0, got {getattr(self, name)}")
-        for name in ("tokens", "epochs", "micro_tokens", "lr", "warmup", "clip", "z_loss", "eval_every", "eval_tokens"):
+        for name in _NOT_NEGATIVE:
             if getattr(self, name) < 0:
                 raise RecipeError(f"[train] {name} must be 0 or more, got {getattr(self, name)}")
-        if not self.lr:
-            raise RecipeError("[train] lr must be over 0; 4e-4 is a usual one")
-        if not self.clip:
-            raise RecipeError("[train] clip must be over 0; write a large number to clip nothing")
+        for name, advice in _OVER_ZERO.items():
+            if not getattr(self, name):
+                raise RecipeError(f"[train] {name} must be over 0; {advice}")
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device):
+            raise RecipeError(f'[train] device = "{self.device}" is unknown; write auto, cpu, cuda or cuda:1')
+
+
+_NOT_NEGATIVE = (
+    *("tokens", "epochs", "micro_tokens", "lr", "muon_lr", "warmup", "clip", "z_loss", "weight_decay"),
+    *("eval_every", "eval_tokens"),
+)
+_OVER_ZERO = {
+    "lr": "4e-4 is a usual one",
+    "muon_lr": "0.02 is a usual one",
+    "clip": "write a large number to clip nothing",
+}
 
 
 _CHOICES = {
@@ -118,16 +133,20 @@ def settings_from_table(table: dict[str, Any]) -> TrainSettings:
             raise RecipeError(f"[train] has no key `{key}`{nearest(key, [*fields, 'phase'])}")
     if "phases" in given:
         given["phases"] = tuple(_phase(entry) for entry in _listed(given["phases"]))
-    if isinstance(given.get("select"), dict):
-        known = {f.name for f in dataclasses.fields(Selective)}
-        for key in given["select"]:
-            if key not in known:
-                raise RecipeError(f"[train] select has no key `{key}`{nearest(key, known)}")
-        if "reference" not in given["select"]:
-            raise RecipeError('[train] select needs `reference = "..."`, the folder of a trained model')
-        given["select"] = Selective(**given["select"])
+    if "select" in given:
+        given["select"] = _selective(given["select"])
     plain = {key: _typed(key, value, fields[key]) for key, value in given.items() if key not in ("phases", "select")}
     return TrainSettings(**{**given, **plain})
+
+
+def _selective(table: Any) -> Selective:
+    known = {f.name for f in dataclasses.fields(Selective)}
+    for key in table if isinstance(table, dict) else ():
+        if key not in known:
+            raise RecipeError(f"[train] select has no key `{key}`{nearest(key, known)}")
+    if not isinstance(table, dict) or not isinstance(table.get("reference"), str):
+        raise RecipeError('[train] select needs `reference = "..."`, the folder of a trained model')
+    return Selective(table["reference"], _number("select.ratio", table.get("ratio", Selective.ratio)))
 
 
 def _listed(value: Any) -> list[dict[str, Any]]:
@@ -143,14 +162,26 @@ def _phase(entry: dict[str, Any]) -> dict[str, Any]:
     whole = {key: _whole(f"[[train.phase]] {key}", entry[key]) for key in PHASE_KEYS[:3] if key in entry}
     if "tokens" not in whole:
         raise RecipeError("[[train.phase]] needs `tokens`, how many the phase trains on")
+    if not isinstance(entry.get("mixture", {}), dict):
+        raise RecipeError("[[train.phase]] mixture is a table of domain = weight, as in { web = 0.7, wiki = 0.3 }")
     return {**entry, **whole}
 
 
 def _whole(name: str, value: Any) -> int:
     """1e9 is a whole number too."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
-        raise RecipeError(f"{name} must be a whole number, 0 or more, got {value!r}")
-    return int(value)
+    if _is_number(value) and value >= 0 and value == int(value):
+        return int(value)
+    raise RecipeError(f"{name} must be a whole number, 0 or more, got {value!r}")
+
+
+def _number(key: str, value: Any) -> float:
+    if not _is_number(value):
+        raise RecipeError(f"[train] {key} must be a finite number, got {value!r}")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _typed(key: str, value: Any, wanted: Any) -> Any:
@@ -166,13 +197,12 @@ def _typed(key: str, value: Any, wanted: Any) -> Any:
             raise RecipeError(f"[train] {key} must be true or false, got {value!r}")
         return value
     if key == "betas":
-        if not isinstance(value, list | tuple) or len(value) != 2 or not all(0 <= b < 1 for b in value):
+        pair = isinstance(value, list | tuple) and len(value) == 2
+        if not pair or not all(_is_number(beta) and 0 <= beta < 1 for beta in value):
             raise RecipeError(f"[train] betas must be two numbers in [0, 1), got {value!r}")
         return tuple(map(float, value))
     if kind is float or key == "floor":
-        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-            raise RecipeError(f"[train] {key} must be a finite number, got {value!r}")
-        return float(value)
+        return _number(key, value)
     if not isinstance(value, str):
         raise RecipeError(f"[train] {key} must be a word, got {value!r}")
     return value
@@ -196,9 +226,20 @@ def plan_of(settings: TrainSettings, mixture: dict[str, float], train_tokens: in
     phases: list[Phase] = []
     for entry in entries:
         seq_len = entry.get("seq_len", settings.seq_len)
+        if seq_len > entry["tokens"]:
+            raise RecipeError(
+                f"[train] seq_len = {seq_len:,} is longer than the {entry['tokens']:,} tokens to train on; lower it"
+            )
         pieces: tuple[tuple[int, int], ...] = ()
         if settings.length_warmup_tokens and not phases and seq_len > 64:
             pieces = linear_pieces(seq_len, settings.length_warmup_tokens)
         batch = entry.get("batch_tokens", max(settings.batch_tokens, seq_len))
         phases.append(Phase(entry["tokens"], entry.get("mixture", mixture), seq_len, batch, pieces))
     return Plan(tuple(phases), settings.block)
+
+
+def schedule_of(settings: TrainSettings, steps: int) -> Schedule:
+    """The learning rate over a plan's steps. Raises RecipeError where warm-up and decay don't fit."""
+    given = {"floor": settings.floor} if settings.floor is not None else {}
+    warmup = round(settings.warmup * steps)
+    return Schedule(settings.schedule, settings.lr, warmup=warmup, steps=steps, decay=settings.decay, **given)

@@ -19,6 +19,7 @@ from trainer.steering import Steering
 
 SMALL = ProxySettings(
     model={"d_model": 32, "d_ff": 48, "head_dim": 16, "window": 16, "d_state": 8},
+    lr=4e-3,
     **{"tokens": 4096, "batch_tokens": 512, "seq_len": 64, "valid_tokens": 2048, "checkpoint_every": 50},
 )
 
@@ -81,12 +82,12 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
 
 
 def test_a_mixture_has_losses_by_name(proxy: Proxy) -> None:
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     found = proxy.losses({"web": 3, "novels": 1}, progress=lambda *at: told.append(at))
     assert list(found) == ["novels", "web"]
     assert all(isinstance(each, HeldOut) and 0 < each.loss < math.log(400) for each in found.values())
     assert all(0 < each.error < 1 and each.tokens > 500 for each in found.values())
-    assert told[-1] == (4096, 4096)
+    assert told[-1] == ("proxy", 4096, 4096)
     assert proxy.losses({"novels": 0.25, "web": 0.75}) == found, "the same mixture, bit for bit"
     assert proxy.losses({"novels": 0.25, "web": 0.75}, seed=1) != found
 
@@ -236,13 +237,15 @@ def test_products_are_those_of_domains_gradients(apart: Tokens, monkeypatch: pyt
 @pytest.mark.parametrize("reference", ["per_domain", {"a": 1.0, "b": 2.0, "c": 3.0}])
 def test_excess_is_measured_over_references(apart: Tokens, reference: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(SMALL, batch_tokens=384, tokens=64 * 6 * 12, precision="fp32", lr=0.01)
-    proxy = Proxy(apart.folder, settings=settings)
+    proxy, told = Proxy(apart.folder, settings=settings), []
     same = proxy.reference({"c": 1.0} if reference == "per_domain" else reference)
     controller, seen = Multiplicative(), []
     original = Steering._gradients
     monkeypatch.setattr(Steering, "_gradients", lambda self, b: (seen.append((self, b)), original(self, b))[1])
-    proxy.steer(controller, reference=reference)
+    proxy.steer(controller, reference=reference, progress=lambda what, *_: told.append(what))
     first, last = controller.heard[0], controller.heard[-1]
+    own = [f"reference {name}" for name in "abc"] if reference == "per_domain" else ["reference"]
+    assert list(dict.fromkeys(told)) == [*own, "steered"]
     loop, batch = seen[0]
     counts = batch.weight_BT * (batch.domain_B == loop.names.index("c"))[:, None]
     expected = first["loss"]["c"] - ((counts * same.loss(batch)[0]).sum() / counts.sum()).item()
@@ -261,7 +264,8 @@ def test_weights_move_to_the_domain_that_lags(apart: Tokens) -> None:
 def test_a_stopped_run_goes_on_to_the_same_weights(
     apart: Tokens, wants: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = steered(apart, Multiplicative(wants), tmp_path / "whole", reference="per_domain")
+    reference = {"a": 1.0} if wants == "loss" else None
+    whole = steered(apart, Multiplicative(wants), tmp_path / "whole", reference=reference)
     assert not list((tmp_path / "whole").glob("*/")), "checkpoints go when a run has ended"
     original = Steering._update
 
@@ -272,14 +276,14 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
 
     monkeypatch.setattr(Steering, "_update", stopping)
     with pytest.raises(KeyboardInterrupt):
-        steered(apart, Multiplicative(wants), tmp_path / "cut", reference="per_domain")
+        steered(apart, Multiplicative(wants), tmp_path / "cut", reference=reference)
     second = Multiplicative(wants)
-    again = steered(apart, second, tmp_path / "cut", reference="per_domain")
+    again = steered(apart, second, tmp_path / "cut", reference=reference)
     assert second.heard[0]["step"] == 5
     assert again.trajectory == whole.trajectory
     assert again.losses == whole.losses
     third = Multiplicative(wants)
-    assert steered(apart, third, tmp_path / "cut", reference="per_domain").trajectory == whole.trajectory
+    assert steered(apart, third, tmp_path / "cut", reference=reference).trajectory == whole.trajectory
     assert third.heard == [], "a finished run is read"
 
 

@@ -8,11 +8,16 @@ kept (KEEP_BYTES). The gradient of the head is summed in float32 over chunks in 
 import torch
 from torch.library import custom_op
 
+from trainer.kernels import use_triton
+
 CHUNK = 2048
-"""Tokens of a chunk: its float32 logits take CHUNK * V * 4 bytes."""
+"""Tokens of a chunk: on a GPU its float32 logits take CHUNK * V * 4 bytes, on a CPU its probabilities in the type of x."""
+
+BLOCK = 256
+"""Tokens whose logits a CPU works on at a time: they stay in its cache."""
 
 KEEP_BYTES = 256 << 20
-"""Logits up to this size are kept from forward to backward on a CPU."""
+"""Probabilities up to this size are kept from forward to backward on a CPU."""
 
 
 def linear_ce_naive(
@@ -34,13 +39,10 @@ def _logits(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
 
 
 def _softmax_ce(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    if logits.is_cuda:
-        from trainer.kernels import use_triton
+    if use_triton(logits):
+        from trainer.kernels.triton.linear_ce import softmax_ce
 
-        if use_triton(logits):
-            from trainer.kernels.triton.linear_ce import softmax_ce
-
-            return softmax_ce(logits, targets)
+        return softmax_ce(logits, targets)
     lse = torch.logsumexp(logits, -1)
     return lse - logits.gather(1, targets[:, None])[:, 0], lse
 
@@ -49,81 +51,114 @@ def _softmax_ce_bwd(
     logits: torch.Tensor, lse: torch.Tensor, targets: torch.Tensor, dloss: torch.Tensor, dlse: torch.Tensor
 ) -> torch.Tensor:
     """Gradient by the logits, in their place."""
-    if logits.is_cuda:
-        from trainer.kernels import use_triton
+    if use_triton(logits):
+        from trainer.kernels.triton.linear_ce import softmax_ce_bwd
 
-        if use_triton(logits):
-            from trainer.kernels.triton.linear_ce import softmax_ce_bwd
-
-            return softmax_ce_bwd(logits, lse, targets, dloss, dlse)
+        return softmax_ce_bwd(logits, lse, targets, dloss, dlse)
     logits.sub_(lse[:, None]).exp_().mul_((dloss + dlse)[:, None])
     return logits.scatter_add_(1, targets[:, None], -dloss[:, None])
 
 
+def _probabilities(
+    x: torch.Tensor, w: torch.Tensor, targets: torch.Tensor, found: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(loss, lse) block by block; softmax goes into ``found`` [tokens, V], if given.
+
+    The largest probability is 1 / sum(exp(logit - largest logit)): lse follows from it, to float32's precision.
+    """
+    pairs = []
+    for first in range(0, len(x), BLOCK):
+        rows = slice(first, first + BLOCK)
+        logits = _logits(x[rows], w)
+        p = torch.softmax(logits, -1)
+        lse = logits.amax(-1) - p.amax(-1).log()
+        pairs.append((lse - logits.gather(1, targets[rows, None])[:, 0], lse))
+        if found is not None:
+            found[rows] = p
+    return torch.cat([loss for loss, _ in pairs]), torch.cat([lse for _, lse in pairs])
+
+
+def _logit_gradient(
+    p: torch.Tensor, targets: torch.Tensor, loss: torch.Tensor, dloss: torch.Tensor, dlse: torch.Tensor
+) -> torch.Tensor:
+    """Gradient by the logits from softmax; at the target, where both terms nearly cancel, from the loss itself."""
+    scale, d = dloss + dlse, torch.empty_like(p)
+    for first in range(0, len(p), BLOCK):
+        rows = slice(first, first + BLOCK)
+        d[rows] = p[rows] * scale[rows, None]
+    return d.scatter_(1, targets[:, None], (scale * torch.exp(-loss) - dloss)[:, None].to(d.dtype))
+
+
 @custom_op("jacorpus::linear_ce", mutates_args=())
 def _linear_ce(
-    x: torch.Tensor, w: torch.Tensor, targets: torch.Tensor, keep: bool
+    x: torch.Tensor, w_master: torch.Tensor, targets: torch.Tensor, keep: bool
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+    kind, w = torch.float64 if x.dtype == torch.float64 else torch.float32, w_master.to(x.dtype)
     loss, lse = (x.new_empty(len(x), dtype=kind) for _ in range(2))
-    kept = x.new_empty(len(x) if keep else 0, len(w), dtype=kind)
+    kept = x.new_empty(len(x) if keep else 0, len(w))
     for first in range(0, len(x), CHUNK):
         rows = slice(first, first + CHUNK)
-        logits = _logits(x[rows], w)
-        loss[rows], lse[rows] = _softmax_ce(logits, targets[rows])
-        if keep:
-            kept[rows] = logits
+        if x.is_cuda:
+            loss[rows], lse[rows] = _softmax_ce(_logits(x[rows], w), targets[rows])
+        else:
+            loss[rows], lse[rows] = _probabilities(x[rows], w, targets[rows], kept[rows] if keep else None)
     return loss, lse, kept
 
 
 @_linear_ce.register_fake
-def _(x, w, targets, keep):  # type: ignore[no-untyped-def]
+def _(x, w_master, targets, keep):  # type: ignore[no-untyped-def]
     kind = torch.float64 if x.dtype == torch.float64 else torch.float32
     loss = x.new_empty(len(x), dtype=kind)
-    return loss, torch.empty_like(loss), x.new_empty(len(x) if keep else 0, len(w), dtype=kind)
+    return loss, torch.empty_like(loss), x.new_empty(len(x) if keep else 0, len(w_master))
 
 
 @custom_op("jacorpus::linear_ce_bwd", mutates_args=())
 def _linear_ce_bwd(
     x: torch.Tensor,
-    w: torch.Tensor,
+    w_master: torch.Tensor,
     targets: torch.Tensor,
+    loss: torch.Tensor,
     lse: torch.Tensor,
     kept: torch.Tensor,
     dloss: torch.Tensor,
     dlse: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    dx = torch.empty_like(x)
+    dx, w = torch.empty_like(x), w_master.to(x.dtype)
     dw = torch.zeros(w.shape, dtype=lse.dtype, device=w.device)
     for first in range(0, len(x), CHUNK):
         rows = slice(first, first + CHUNK)
-        logits = kept[rows].clone() if len(kept) else _logits(x[rows], w)
-        d = _softmax_ce_bwd(logits, lse[rows], targets[rows], dloss[rows], dlse[rows]).to(x.dtype)
+        if x.is_cuda:
+            d = _softmax_ce_bwd(_logits(x[rows], w), lse[rows], targets[rows], dloss[rows], dlse[rows]).to(x.dtype)
+        else:
+            p = kept[rows]
+            if not len(kept):
+                p = x.new_empty(len(x[rows]), len(w))
+                _probabilities(x[rows], w, targets[rows], p)
+            d = _logit_gradient(p, targets[rows], loss[rows], dloss[rows], dlse[rows])
         dx[rows] = d @ w
         if d.is_cuda and d.dtype in (torch.bfloat16, torch.float16):
             dw += torch.mm(d.T, x[rows], out_dtype=torch.float32)
         else:
             dw += d.T @ x[rows]
-    return dx, dw.to(w.dtype)
+    return dx, dw.to(w_master.dtype)
 
 
 @_linear_ce_bwd.register_fake
-def _(x, w, targets, lse, kept, dloss, dlse):  # type: ignore[no-untyped-def]
-    return torch.empty_like(x), torch.empty_like(w)
+def _(x, w_master, targets, loss, lse, kept, dloss, dlse):  # type: ignore[no-untyped-def]
+    return torch.empty_like(x), torch.empty_like(w_master)
 
 
 def _setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
-    x, w, targets, _ = inputs
-    _, lse, kept = output
-    ctx.save_for_backward(x, w, targets, lse, kept)
-    ctx.mark_non_differentiable(kept)
+    x, w_master, targets, _ = inputs
+    ctx.save_for_backward(x, w_master, targets, *output)
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
 
 
 def _backward(ctx, dloss, dlse, _):  # type: ignore[no-untyped-def]
-    x, w, targets, lse, kept = ctx.saved_tensors
-    zero = torch.zeros_like(lse)
+    zero = torch.zeros_like(ctx.saved_tensors[3])
     dloss, dlse = (zero if d is None else d.contiguous() for d in (dloss, dlse))
-    return *_linear_ce_bwd(x, w, targets, lse, kept, dloss, dlse), None, None
+    return *_linear_ce_bwd(*ctx.saved_tensors, dloss, dlse), None, None
 
 
 torch.library.register_autograd("jacorpus::linear_ce", _backward, setup_context=_setup)
@@ -131,10 +166,9 @@ torch.library.register_autograd("jacorpus::linear_ce", _backward, setup_context=
 
 def linear_ce(x_TD: torch.Tensor, w_VD: torch.Tensor, targets_T: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """(loss [T], lse [T]) of logits x w^T, float32 or wider; differentiable in both. targets: int64 [T] in [0, V)."""
-    w = w_VD.to(x_TD.dtype)
-    grad = torch.is_grad_enabled() and (x_TD.requires_grad or w.requires_grad)
-    keep = grad and not x_TD.is_cuda and len(x_TD) * len(w) * 4 <= KEEP_BYTES
-    loss, lse, _ = _linear_ce(x_TD.contiguous(), w, targets_T, keep)
+    grad = torch.is_grad_enabled() and (x_TD.requires_grad or w_VD.requires_grad)
+    keep = grad and not x_TD.is_cuda and x_TD.element_size() * len(x_TD) * len(w_VD) <= KEEP_BYTES
+    loss, lse, _ = _linear_ce(x_TD.contiguous(), w_VD, targets_T, keep)
     return loss, lse
 
 
