@@ -20,6 +20,7 @@ PROMPT = "釣り仲間から借りた本を読み始めたものの、"
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder.")] = Path("out/demo"),
     workers: Annotated[int | None, typer.Option("--workers", "-w", min=1, help="Processes.")] = None,
+    model: Annotated[bool, typer.Option("--model/--no-model", help="Train a small model at the end.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")] = False,
 ) -> None:
@@ -39,7 +40,7 @@ def demo(
     print_summary(manifest, out)
     _tokenizers(out, workers, quiet)
     reports = [out, out / "tokenizers"]
-    if _model(path, out, quiet):
+    if model and _model(path, out, quiet):
         reports += [out / "model", out / "evaluation"]
     shown = "\n        ".join(str(folder / "report.html") for folder in reports)
     console.result.print(

@@ -85,7 +85,10 @@ def _prompts(prompt: str | None, file: Path | None) -> list[str]:
     if prompt is None or prompt == "-":
         if sys.stdin.isatty():
             console.notes.print("the prompt, then Ctrl-D:")
-        prompt = sys.stdin.read().removesuffix("\n")
+        try:
+            prompt = sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
+        except UnicodeDecodeError as error:
+            raise InputError(f"standard input is no UTF-8 ({error}); convert it first, as with iconv") from error
     if not prompt:
         raise RecipeError("the prompt is empty, and a model never learned how a text begins; give it some words")
     return [prompt]

@@ -52,9 +52,9 @@ def pretrain(
     if force:
         run.clear()
     result = execute(run, quiet or json)
-    if json:
+    if json and result:
         console.print_json(result)
-    elif result["first"]:
+    elif result:
         _print(run, result)
 
 
@@ -119,9 +119,8 @@ def _print_plan(run: "Pretraining") -> None:
     summary = run.summary()
     say = console.result.print
     say(f"{summary['parameters']:,} parameters: {_runs(summary['layers'])}, {summary['vocab_size']:,} ids")
-    say(
-        f"{summary['tokens']:,} tokens in {summary['steps']:,} steps, {summary['flops_per_token'] / 1e9:.3g} GFLOP each"
-    )
+    flops = summary["flops_per_token"] / 1e9
+    say(f"{summary['tokens']:,} tokens in {summary['steps']:,} steps; {flops:.3g} GFLOP a token")
     rows = [
         [f"{i}: {name}", phase["tokens"], phase["seq_len"], phase["rows"], share, summary["epochs"][name]]
         for i, phase in enumerate(summary["phases"])

@@ -23,7 +23,7 @@ from jacorpus.errors import InputError, RecipeError, nearest
 from tokenizer_lab.tokens import Tokens
 from trainer.config import LayerConfig, ModelConfig
 
-KEYS = ("init", "full_attention", "rope_base", "window", "widen", "deepen", "seed")
+KEYS = ("init", "full_attention", "rope_base", "window", "widen", "deepen")
 
 
 def continued(table: dict[str, Any], tokens: Tokens) -> tuple[ModelConfig, Callable[[], dict[str, torch.Tensor]]]:

@@ -4,6 +4,8 @@ A row of the ledger is a stretch of one document within a row of a batch. Stretc
 where one begins is the sum of the lengths before it. The eos after a document counts as its last token, so a document
 of n tokens has the offsets 0 ... n.
 
+A step here is a batch's number, which is the step that trained it, unless the run went back and passed batches over.
+
 The feed is a pure function, so the ledger is never needed to go on; it is written to keep a record beside a model, or
 to be asked: in which steps was this document seen?
 """

@@ -110,6 +110,7 @@ class Job:
     eval_every: int = 0
     checkpoint_every: int = 1000
     keep: int = 2
+    keep_every: int = 0
     profile: bool = False
     weigh: Callable[[list[float], list[float]], dict[str, Any]] = lambda nats, weights: {}
     speed: Callable[[int, float], dict[str, Any]] = lambda step, tokens_per_s: {}
@@ -123,7 +124,7 @@ class Loop:
     def __init__(self, job: Job) -> None:
         self.job, self.world = job, job.world
         self.guard = SpikeGuard(job.world.device, enabled=job.skip_spikes)
-        self.checkpoints = Checkpoints(job.folder / "checkpoints", keep=job.keep)
+        self.checkpoints = Checkpoints(job.folder / "checkpoints", keep=job.keep, keep_every=job.keep_every)
         self.step = 0  # updates done
         self.offset = 0  # a step reads the batch of number step + offset
         self.rewinds = 0
@@ -175,7 +176,7 @@ class Loop:
         self.job.optimizer.load_state_dict(state["optimizer"])
         self.guard.load_state_dict(state["guard"])
         restore_rng(state["rng"])
-        self.step, self.offset = extra["step"], extra["offset"]
+        self.step, self.offset, self.rewinds = extra["step"], extra["offset"], extra["rewinds"]
         if self.job.controller is not None:
             self.job.controller.load_state_dict(extra["controller"])
 

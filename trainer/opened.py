@@ -97,6 +97,7 @@ def save_model(
         scratch = folder / f".{WEIGHTS}.{os.getpid()}"
         # One fact alone: the library writes several in an order that changes from run to run.
         save_file(weights, scratch, None if step is None else {"step": str(step)})
+        shutil.copymode(folder / CONFIG, scratch)  # the library lets the owner alone read its files
         scratch.replace(folder / WEIGHTS)
 
 

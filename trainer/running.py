@@ -69,11 +69,19 @@ class FeedSource:
         return self.feed.plan.tokens_at(min(step, self.steps))
 
 
+class Silent:
+    """The watcher of ranks that have nothing to tell."""
+
+    def update(self, row: Row) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
 class Run:
     """A prepared run while it runs: model, optimizer, log, evaluation."""
 
     def __init__(self, given: "Pretraining", world: World, watcher: Watcher) -> None:
-        self.given, self.world, self.watcher = given, world, watcher
+        self.given, self.world, self.watcher = given, world, watcher if world.first else Silent()
         self.settings, self.tokens, self.plan = given.settings, given.tokens, given.plan
         self.model = self._model()
         reference = self._reference()
@@ -114,15 +122,17 @@ class Run:
         return opened.model.requires_grad_(False)
 
     def execute(self) -> dict[str, Any]:
+        """Train, or find it done. What came out, on rank 0; nothing on the others, who have nothing to tell."""
         loop = Loop(self._job())
-        finished = self._finished(loop)
-        if finished:
+        result = self._finished(loop)
+        if result:
             self.watcher.say(f"{self.given.out} is trained to the end already; a longer plan would go on from there")
-            return finished
-        loop.job.log = self._log(loop)
-        with loop.job.log:
-            loop.execute()
-        return self._finish(loop)
+        else:
+            loop.job.log = self._log(loop)
+            with loop.job.log:
+                loop.execute()
+            result = self._finish(loop)
+        return result if self.world.first else {}
 
     def _job(self) -> Job:
         settings, config = self.settings, self.given.config
@@ -158,6 +168,7 @@ class Run:
             eval_every=settings.eval_every,
             checkpoint_every=settings.checkpoint_every,
             keep=settings.keep,
+            keep_every=settings.keep_every,
             profile=settings.profile,
             weigh=self._weigh,
             speed=lambda step, speed: {"mfu": mfu(speed, flops_at(step), peak, self.world.size)},
@@ -280,7 +291,6 @@ class Run:
             "device": _device_name(self.world.device),
             "host": platform.node(),
             "torch": torch.__version__,
-            "first": self.world.first,
         }
         save_model(out, self.model, step=loop.step, write=self.world.first)
         if self.world.first:

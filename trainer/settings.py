@@ -46,9 +46,9 @@ class TrainSettings:
     With what: precision auto (bf16 on a GPU, fp32 on a CPU), bf16 or fp32; parallel ddp or fsdp under torchrun;
     checkpointing: layers are computed again for the gradient, which saves memory; compile: torch.compile, by layer.
 
-    What is left: checkpoint_every, keep (checkpoints), log_every, eval_every (0: at the end alone), eval_tokens of each
-    domain's valid split, ledger: which document trained at which step, tensorboard, wandb (a project), profile: write
-    a trace of steps 5 to 8.
+    What is left: checkpoint_every, keep (the newest so many), keep_every (multiples of it stay for good; 0: none),
+    log_every, eval_every (0: at the end alone), eval_tokens of each domain's valid split, ledger: which document
+    trained at which step, tensorboard, wandb (a project), profile: write a trace of steps 5 to 8.
     """
 
     tokens: int = 0
@@ -81,6 +81,7 @@ class TrainSettings:
     eos_id: int | None = None
     checkpoint_every: int = 1000
     keep: int = 2
+    keep_every: int = 0
     log_every: int = 10
     eval_every: int = 0
     eval_tokens: int = 262_144

@@ -28,9 +28,7 @@ def test_one_document_a_row() -> None:
     window=st.none() | st.integers(1, 9),
     bounds=st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(0, 7)),
 )
-def test_visible_is_its_definition(
-    numbers: list[list[int]], window: int | None, bounds: tuple[int, int, int]
-) -> None:
+def test_visible_is_its_definition(numbers: list[list[int]], window: int | None, bounds: tuple[int, int, int]) -> None:
     docs = Documents(torch.tensor(numbers).cumsum(1))
     low, first, last = sorted(bounds)
     seen = docs.visible(first, last, low, window)

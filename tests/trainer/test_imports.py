@@ -56,7 +56,8 @@ for module in modules:
     except Exception:
         failed[module] = traceback.format_exc()[-1500:]
 loaded = sorted({name.partition(".")[0] for name in sys.modules} - known - {"__main__"})
-print(json.dumps({"failed": failed, "loaded": loaded, "triton": "triton" in sys.modules, "modules": sorted(sys.modules)}))
+found = {"failed": failed, "loaded": loaded, "triton": "triton" in sys.modules, "modules": sorted(sys.modules)}
+print(json.dumps(found))
 """
 
 

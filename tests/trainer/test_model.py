@@ -410,10 +410,16 @@ def test_loss_is_the_cross_entropy_of_the_logits() -> None:
 
 def test_names_of_the_tensors() -> None:
     names = {name for name, _ in Model(LISTS["mamba, window"]).named_parameters()}
-    layer = {f"layers.{i}.{norm}_norm.weight" for i in range(4) for norm in ("pre_mixer", "post_mixer", "pre_mlp", "post_mlp")}
+    layer = {
+        f"layers.{i}.{norm}_norm.weight"
+        for i in range(4)
+        for norm in ("pre_mixer", "post_mixer", "pre_mlp", "post_mlp")
+    }
     mlp = {f"layers.{i}.mlp.{part}_proj.weight" for i in range(4) for part in ("gate_up", "down")}
     mamba = {f"layers.{i}.mixer.{p}_proj.weight" for i in (0, 2) for p in ("in", "bcdt", "dt", "out")}
     small = ("conv_weight", "A_log", "D", "dt_bias", "dt_norm_weight", "B_norm_weight", "C_norm_weight")
     mamba |= {f"layers.{i}.mixer.{p}" for i in (0, 2) for p in small}
-    attention = {f"layers.{i}.mixer.{p}" for i in (1, 3) for p in ("qkv_proj.weight", "o_proj.weight", "q_weight", "k_weight")}
+    attention = {
+        f"layers.{i}.mixer.{p}" for i in (1, 3) for p in ("qkv_proj.weight", "o_proj.weight", "q_weight", "k_weight")
+    }
     assert names == {"embed.weight", "final_norm.weight"} | layer | mlp | mamba | attention

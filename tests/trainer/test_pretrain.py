@@ -254,7 +254,7 @@ def test_training_goes_on_from_a_model_with_full_attention(trained: Path, small_
         ({"model": {"init": "nowhere"}}, "nowhere"),
         ({"mixing": {"weights": {"webb": 1}}}, "did you mean `web`"),
         ({"mixing": {"weights": {"web": -1}}}, "0 or more"),
-        ({"mixing": {"weights": {"web": 0}}}, "all 0"),
+        ({"mixing": {"weights": {"web": 0}}}, "all are 0"),
         ({"mixing": {"wieghts": {}}}, "no key `wieghts`"),
         ({"model": {"d_mode": 8}}, "did you mean `d_model`"),
         ({"model": {"vocab_size": 7}}, "vocab_size"),

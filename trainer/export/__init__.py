@@ -50,8 +50,9 @@ def export(
     if dtype not in DTYPES:
         raise RecipeError(f"dtype `{dtype}` is unknown{nearest(dtype, DTYPES)}")
     allowed = enforce(model.config, target, context_length, set(allow))
-    if out.exists() and not force:
-        raise InputError(f"{out} exists already; name another place or give --force to replace it")
+    if context_length < 1:
+        raise RecipeError(f"context_length must be a number over 0, got {context_length}")
+    _check_place(out, force)
     family = family_of(model.config, target)
     config = model.config if target == "hf" else unified(model.config)
     ids = {"bos": bos_id, "eos": eos_id, "pad": pad_id}
@@ -112,6 +113,19 @@ def _gguf(
         vocabulary = plamo2_vocabulary(Path(tokenizer), config.vocab_size, ids)
     write_gguf(model, config, family, folder / "model.gguf", DTYPES[dtype], length, vocabulary, ids)
     return notes
+
+
+def _check_place(out: Path, force: bool) -> None:
+    """Raise InputError where something lies at ``out`` that may not be replaced: with force, all but an export."""
+    if not out.exists():
+        return
+    if not force:
+        raise InputError(f"{out} exists already; name another place or give --force to replace it")
+    inside = {path.name: path.is_file() for path in out.iterdir()} if out.is_dir() else {}
+    weights = inside.keys() & {"model.gguf", "model.safetensors", "model.safetensors.index.json"}
+    export_folder = weights and all(inside.values()) and "log.jsonl" not in inside
+    if not (export_folder if inside else out.is_dir() or out.suffix == ".gguf"):
+        raise InputError(f"{out} is no export, so --force removes nothing there; name another place")
 
 
 def _put(source: Path, out: Path) -> None:

@@ -5,6 +5,7 @@ and in vLLM by their own code; Llama's and Qwen3's load everywhere without.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,10 +139,12 @@ def write_safetensors(tensors: Iterator[tuple[str, torch.Tensor]], folder: Path,
     written: list[tuple[Path, list[str]]] = []
     total = held_bytes = 0
     held: dict[str, torch.Tensor] = {}
+    os.umask(mask := os.umask(0))
 
     def flush() -> None:
         path = folder / f"part-{len(written)}.safetensors"
         save_file(held, path, metadata={"format": "pt"})
+        path.chmod(0o666 & ~mask)  # the library lets the owner alone read its files
         written.append((path, list(held)))
         held.clear()
 

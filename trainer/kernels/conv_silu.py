@@ -81,7 +81,7 @@ class _ConvSilu(torch.autograd.Function):
                 if inside[back - 1] is not None:
                     later = torch.where(_ahead(inside[back - 1], part, back), later, 0)
                 dx.addcmul_(later, w_CS[:, lead - back].expand_as(later))
-            dx_half[:, part] = dx.unflatten(2, shape[2:3] + (-1,))
+            dx_half[:, part] = dx.unflatten(2, (shape[2], -1))
             dz_half[:, part] = dz[:, part]
         return dzx, dw, None, *([None] * lead)
 
@@ -92,9 +92,7 @@ def _parts(tokens: int) -> list[slice]:
     return [slice(first, min(first + size, tokens)) for first in range(0, tokens, size)]
 
 
-def _earlier(
-    x: torch.Tensor, part: slice, inside: Sequence[torch.Tensor | None]
-) -> Iterator[tuple[int, torch.Tensor]]:
+def _earlier(x: torch.Tensor, part: slice, inside: Sequence[torch.Tensor | None]) -> Iterator[tuple[int, torch.Tensor]]:
     """(back, the inputs that many tokens back, 0 where another document's). x begins with the len(inside) before."""
     for back, mask in enumerate(inside, 1):
         first = len(inside) - back

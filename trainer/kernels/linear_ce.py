@@ -11,7 +11,7 @@ from torch.library import custom_op
 from trainer.kernels import use_triton
 
 CHUNK = 2048
-"""Tokens of a chunk: on a GPU its float32 logits take CHUNK * V * 4 bytes, on a CPU its probabilities in the type of x."""
+"""Tokens of a chunk: CHUNK * V float32 logits on a GPU, as many probabilities in the type of x on a CPU."""
 
 BLOCK = 256
 """Tokens whose logits a CPU works on at a time: they stay in its cache."""
@@ -86,7 +86,8 @@ def _logit_gradient(
     for first in range(0, len(p), BLOCK):
         rows = slice(first, first + BLOCK)
         d[rows] = p[rows] * scale[rows, None]
-    return d.scatter_(1, targets[:, None], (scale * torch.exp(-loss) - dloss)[:, None].to(d.dtype))
+    d[torch.arange(len(d)), targets] = (scale * torch.exp(-loss) - dloss).to(d.dtype)  # scatter_ would copy all of d
+    return d
 
 
 @custom_op("jacorpus::linear_ce", mutates_args=())

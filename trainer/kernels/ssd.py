@@ -21,7 +21,7 @@ Letters: Q tokens of a chunk.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -95,8 +95,10 @@ def ssd(
 
 
 class Decays(NamedTuple):
-    """Of one chunk. total: s, [B, Q, M]. heads_total, heads_from: s and log(delta) - s, [B, M, Q]. carried: what reaches
-    a token of the state before, [B, Q, M]. whole: [B, 1, 1, 1], whether no document starts here; None for always."""
+    """Of one chunk. same: [B or 1, Q, Q], k <= q of one document. heads_total, heads_from: s and log(delta) - s,
+    [B, M, Q]. carried: how much of the state before reaches a token; to_end: how much of a token reaches the state
+    after, [B, Q, M, 1]. kept: how much of the state before is left where no document starts, [B, 1, M, 1]; whole:
+    whether none does, [B, 1, 1, 1], None for always."""
 
     same: torch.Tensor
     heads_total: torch.Tensor
@@ -115,7 +117,8 @@ class Decays(NamedTuple):
 def _masks(
     start_BT: torch.Tensor | None, first: int, size: int, goes_on: bool, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """(same [B or 1, Q, Q]: k <= q of one document, number [B, Q] of the document in the chunk, 0 for the one before)."""
+    """(same: see Decays, number [B, Q] of the document in the chunk, 0 for the one before). goes_on: so does the first
+    token, whatever start says."""
     earlier = torch.ones(size, size, dtype=torch.bool, device=device).tril()[None]
     if start_BT is None:
         return earlier, None

@@ -31,17 +31,22 @@ def test_groups_of_heads(heads: int, kv_heads: int) -> None:
     assert_twins(attention, attention_naive, given, documents=documents("mixed", 2, 20), window=5)
 
 
+@pytest.mark.parametrize("narrow", [0, 512])
 @pytest.mark.parametrize("kind", ["one", "mixed"])
 @pytest.mark.parametrize(("tokens", "window"), [(300, 3), (356, 100), (357, 100), (613, 256), (520, 1)])
-def test_block_by_block(tokens: int, window: int, kind: str) -> None:
+def test_block_by_block(tokens: int, window: int, kind: str, narrow: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows longer than a block and its window."""
+    monkeypatch.setattr(module, "NARROW", narrow)
     given = inputs(tokens, 2, 1, rows=1, size=4)
     assert_twins(attention, attention_naive, given, documents=documents(kind, 1, tokens), window=window)
 
 
+@pytest.mark.parametrize("narrow", [0, 512])
 @pytest.mark.parametrize("block", [4, 16])
-def test_any_block(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_block(block: int, narrow: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
+    monkeypatch.setattr(module, "NARROW_BLOCK", block)
+    monkeypatch.setattr(module, "NARROW", narrow)
     for window in (1, 3, 4, 5, 17):
         given, docs = inputs(33), documents("mixed", 2, 33)
         assert_twins(attention, attention_naive, given, documents=docs, window=window)

@@ -20,13 +20,13 @@ def inputs(tokens: int, taps: int = 4, rows: int = 2) -> dict[str, torch.Tensor]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("tokens", (*TOKENS, 2, 4))
+@pytest.mark.parametrize("tokens", [*TOKENS, 2, 4])
 def test_equals_its_twin(tokens: int, kind: str) -> None:
     assert_twins(conv_silu, naive, inputs(tokens), documents=documents(kind, 2, tokens))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("tokens", (*TOKENS, 2, 4))
+@pytest.mark.parametrize("tokens", [*TOKENS, 2, 4])
 def test_with_what_came_before(tokens: int, kind: str) -> None:
     state = draw((2, M * P, 3), 3)
     given, docs = inputs(tokens), documents(kind, 2, tokens)

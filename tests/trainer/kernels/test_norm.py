@@ -67,7 +67,12 @@ def test_zeros_and_large_values_stay_finite() -> None:
 @pytest.mark.parametrize("tokens", TOKENS)
 def test_sandwich(tokens: int) -> None:
     shape = (2, tokens, 16)
-    inputs = {"residual": draw(shape, 1), "branch": draw(shape, 2, 5.0), "w_post": draw((16,), 3), "w_pre": draw((16,), 4)}
+    inputs = {
+        "residual": draw(shape, 1),
+        "branch": draw(shape, 2, 5.0),
+        "w_post": draw((16,), 3),
+        "w_pre": draw((16,), 4),
+    }
     assert_twins(sandwich_norm, sandwich_norm_naive, inputs, o_post=0.2, o_pre=1.0, eps=EPS)
 
 

@@ -62,7 +62,9 @@ def test_bfloat16() -> None:
     tables = tables_of(9, torch.float32)
 
     def run(operation, qkv):  # type: ignore[no-untyped-def]
-        return operation(qkv, H, K, *(w.to(qkv.dtype) if qkv.dtype == torch.float64 else w for w in weights), 0.0, 1e-6, tables)
+        return operation(
+            qkv, H, K, *(w.to(qkv.dtype) if qkv.dtype == torch.float64 else w for w in weights), 0.0, 1e-6, tables
+        )
 
     found = answers(lambda qkv: run(qk_norm_rope, qkv), {"qkv": qkv})
     wanted = answers(lambda qkv: run(qk_norm_rope_naive, qkv), {"qkv": qkv.double()})
