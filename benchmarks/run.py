@@ -40,6 +40,12 @@ ALONE = (
     "hostile_lines",
     "extend",
     "transfer",
+    "feed",
+    "trainer_cpu",
+    "trainer_options",
+    "long_context",
+    "gpu_kernels",
+    "gpu_train",
 )
 ARGUMENTS = {"language": [str(PEERS)]}
 

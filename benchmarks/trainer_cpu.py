@@ -7,14 +7,23 @@ CUDA kernels:
 - Bamba      Mamba 2 and attention in turns, a gated MLP in each layer, as ours: 8 layers, width 256, F 768
 - Mamba2     Mamba 2 alone, 17 layers, width 256
 
-Both with scaled_dot_product_attention, without checkpointing or a cache, at the fastest of the chunk sizes 32, 64, 128
-and 256, in float32 and under bf16 autocast; ours in float32 and with compute_dtype bfloat16. All sides keep freed
-memory (``trainer.memory``), which helps them all.
+Both with scaled_dot_product_attention, without checkpointing or a cache, in float32 and under bf16 autocast; ours in
+float32 and with compute_dtype bfloat16. Measured in two ways:
+
+- as they come  each in a process of its own, as its user gets it: the rivals' loss, chunk size and allocator are their
+                defaults; ours keeps freed memory (``trainer.memory``), as ``jacorpus train`` does. Ours also compiled
+- tuned         in one process: the rivals at the fastest of the chunk sizes 32, 64, 128 and 256, their loss without the
+                float32 copy of all logits, and all sides keep freed memory. More than a user of theirs would do
 
 SSD beside its naive twin: forward and backward, 512 tokens, one row, the shapes of the model above.
 """
 
 import contextlib
+import json
+import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +40,7 @@ from trainer.model import Model
 VOCAB, TOKENS = 8192, 512
 OURS = {"layout": "plamo2", "layers": 8, "d_model": 256, "head_dim": 64, "d_ff": 768, "window": 128}
 CHUNKS = (32, 64, 128, 256)
+DEFAULT_CHUNK = 256
 ROUNDS = 5
 
 
@@ -39,10 +49,13 @@ def rows_of_ids(rows: int) -> torch.Tensor:
     return torch.randint(0, VOCAB, (rows, TOKENS + 1), generator=torch.Generator().manual_seed(0))
 
 
-def ours(rows: int, kind: torch.dtype | None) -> tuple[Callable[[], None], int]:
+def ours(rows: int, kind: torch.dtype | None, compiled: bool = False) -> tuple[Callable[[], None], int]:
     """(a step, parameters)."""
     model = Model(model_from_table(OURS, VOCAB)).init(0)
     model.compute_dtype = kind
+    if compiled:
+        for layer in model.layers:
+            layer.compile(dynamic=False)
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     ids = rows_of_ids(rows)
     batch = TokenBatch(
@@ -84,8 +97,10 @@ def mamba2(chunk: int) -> Any:
     return Mamba2ForCausalLM(Mamba2Config(**sizes, **more))
 
 
-def theirs(make: Callable[[int], Any], rows: int, bf16: bool, chunk: int) -> tuple[Callable[[], None], int]:
-    """(a step, parameters). The loss is taken outside, without the float32 copy of all logits their own makes."""
+def theirs(
+    make: Callable[[int], Any], rows: int, bf16: bool, chunk: int, own_loss: bool = False
+) -> tuple[Callable[[], None], int]:
+    """(a step, parameters). own_loss: theirs; else taken outside, without the float32 copy of all logits it makes."""
     model = make(chunk).train()
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
     ids = rows_of_ids(rows)
@@ -93,8 +108,11 @@ def theirs(make: Callable[[int], Any], rows: int, bf16: bool, chunk: int) -> tup
 
     def step() -> None:
         with context:
-            logits = model(input_ids=ids[:, :-1]).logits
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+            if own_loss:
+                loss = model(input_ids=ids[:, :-1], labels=ids[:, :-1]).loss
+            else:
+                logits = model(input_ids=ids[:, :-1]).logits
+                loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -130,7 +148,7 @@ def training() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
                 other = f"{rival}, {kind}, {rows} rows"
                 turns = zip(answers[mine]["all_cpu_s"], answers[other]["all_cpu_s"], strict=True)
                 ratios = sorted(round(b / a, 2) for a, b in turns)
-                what = f"training step, {kind}, {rows} rows of {TOKENS}"
+                what = f"training step, {kind}, {rows} rows of {TOKENS}, rival tuned"
                 numbers = speed[mine], f"transformers {rival}", speed[other]
                 more = {"unit": "tokens per CPU s", "ratio_of_each_round": ratios}
                 made.append(compared(what, ">= 1.5x", *numbers, least=1.5, **more))
@@ -165,13 +183,55 @@ def recurrence() -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return {**row, "unit": "tokens per CPU s"}, facts(answers)
 
 
+def one(name: str, kind: str) -> None:
+    """Print the CPU seconds of a step of one side as it comes, of 4 rows: the median of five after two that warm up."""
+    bf16 = kind == "bf16"
+    if name.startswith("ours"):
+        keep_freed_memory()
+        step, _ = ours(4, torch.bfloat16 if bf16 else None, compiled=name == "ours, compiled")
+    else:
+        step, _ = theirs({"Bamba": bamba, "Mamba2": mamba2}[name], 4, bf16, DEFAULT_CHUNK, own_loss=True)
+    times = []
+    for _ in range(7):
+        start = time.process_time()
+        step()
+        times.append(time.process_time() - start)
+    print(json.dumps({"cpu_s": statistics.median(times[2:])}))
+
+
+def as_they_come() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows on tokens per CPU second, each side in its own process, in turns."""
+
+    def process(name: str, kind: str) -> Callable[[], dict[str, Any]]:
+        command = [sys.executable, "-m", "benchmarks.trainer_cpu", name, kind]
+        return lambda: json.loads(subprocess.run(command, check=True, capture_output=True).stdout.splitlines()[-1])
+
+    sides = ("ours", "ours, compiled", "Bamba", "Mamba2")
+    calls = {f"{name}, {kind}, as it comes": process(name, kind) for kind in ("fp32", "bf16") for name in sides}
+    answers = in_turns(calls, 3)
+    speed = {name: 4 * TOKENS / answer["cpu_s"] for name, answer in answers.items()}
+    made = []
+    for kind in ("fp32", "bf16"):
+        for mine in sides[:2]:
+            for rival in sides[2:]:
+                what = f"training step, {kind}, 4 rows of {TOKENS}{mine.removeprefix('ours')}"
+                numbers = speed[f"{mine}, {kind}, as it comes"], speed[f"{rival}, {kind}, as it comes"]
+                row = compared(what, ">= 1.5x", numbers[0], f"transformers {rival}", numbers[1], least=1.5)
+                made.append({**row, "unit": "tokens per CPU s"})
+    return made, facts(answers)
+
+
 def main() -> None:
     """Measure, print and save."""
     torch.set_num_threads(1)
+    if len(sys.argv) == 3:
+        one(*sys.argv[1:])
+        return
+    first, first_facts = as_they_come()
     keep_freed_memory()
     rows, told = training()
     row, more = recurrence()
-    save("trainer_cpu", [*rows, row, *told, *more], ["torch", "transformers"])
+    save("trainer_cpu", [*first, *rows, row, *told, *more, *first_facts], ["torch", "transformers"])
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 A hybrid of 0.9 M parameters ([mamba, window], vocabulary 4,096) trains on 197 k tokens of Japanese novels and manuals,
 once with the defaults and once with each option changed, from the same seeds: the same start, the same batches. Judged
 by bits per byte on works held out whole, both domains together. FOLDER keeps corpus, tokenizer and runs; what is
-finished there is not run again. About 15 minutes of one core.
+finished there is not run again. About 16 minutes of one core.
 
 A difference is the mean over seeds of (option - default of the same seed). Its noise is pooled over all options: the
 standard deviation of such a difference between seeds, over the root of the number of seeds. What lies within three of

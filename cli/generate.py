@@ -86,9 +86,10 @@ def _prompts(prompt: str | None, file: Path | None) -> list[str]:
         if sys.stdin.isatty():
             console.notes.print("the prompt, then Ctrl-D:")
         try:
-            prompt = sys.stdin.buffer.read().decode("utf-8").removesuffix("\n")
-        except UnicodeDecodeError as error:
-            raise InputError(f"standard input is no UTF-8 ({error}); convert it first, as with iconv") from error
+            # what is no UTF-8 may have been let in as lone surrogates
+            prompt = sys.stdin.read().removesuffix("\n").encode("utf-8").decode("utf-8")
+        except UnicodeError as error:
+            raise InputError("standard input is no UTF-8; convert it first, as with iconv") from error
     if not prompt:
         raise RecipeError("the prompt is empty, and a model never learned how a text begins; give it some words")
     return [prompt]

@@ -47,7 +47,8 @@ def main() -> None:
         _say(str(error))
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; finished parts are kept, the same command goes on from there")
+        goes_on = not any(word in ("generate", "evaluate") for word in sys.argv[1:2])
+        _say("interrupted" + ("; finished parts are kept, the same command goes on from there" if goes_on else ""))
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

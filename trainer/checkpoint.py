@@ -1,7 +1,7 @@
 """Checkpoints: written beside training, whole or not there, readable by any number of ranks.
 
     step-00001000/            torch.distributed.checkpoint's files, and
-        meta.json             step, the caller's extra, the size of each file; written last
+        meta.json             step, the caller's extra, size and checksum of each file; written last
     step-00002000.tmp-123/    being written, or left by a run that was killed: never read, removed at the next save
     step-00001000.replaced-123/   the older of two of one step, until the newer has its name
 
@@ -19,6 +19,7 @@ import re
 import shutil
 import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,8 @@ from torch import Tensor
 from jacorpus.errors import InputError, JacorpusError, RecipeError, StorageError
 
 META = "meta.json"
+
+_BLOCK_BYTES = 1 << 22
 
 _NAME = re.compile(r"step-(\d{8,})(\.replaced-\d+)?")
 
@@ -105,6 +108,7 @@ class Checkpoints:
 
         self.wait()
         place, flat = self._whole(step), dict(_flat(state))
+        self._together(lambda: _check_sums(place))
         reader = dcp.FileSystemReader(place)
         warnings.filterwarnings("ignore", message=_ALONE)
         try:
@@ -262,7 +266,8 @@ def _seal(temporary: Path, meta: dict[str, Any]) -> None:
     """Write meta.json. Raises StorageError where files are missing that a rank says it wrote."""
     from torch.distributed.checkpoint import FileSystemReader
 
-    sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+    files = sorted(temporary.iterdir())
+    sizes = {path.name: path.stat().st_size for path in files}
     stored = FileSystemReader(temporary).read_metadata().storage_data
     if missing := {about.relative_path for about in stored.values()} - sizes.keys():
         raise StorageError(
@@ -270,10 +275,26 @@ def _seal(temporary: Path, meta: dict[str, Any]) -> None:
             "put the output folder on a file system that all machines share"
         )
     with open(temporary / META, "w", encoding="utf-8") as stream:
-        json.dump({**meta, "files": sizes}, stream)
+        json.dump({**meta, "files": sizes, "crc32": {path.name: _crc32(path) for path in files}}, stream)
         stream.flush()
         os.fsync(stream.fileno())
     _flush(temporary)
+
+
+def _crc32(path: Path) -> int:
+    """Of a file's bytes: tells damage, not malice."""
+    found = 0
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            found = zlib.crc32(block, found)
+    return found
+
+
+def _check_sums(place: Path) -> None:
+    """Raises InputError where a file of the right size has other bytes than were written."""
+    for name, wanted in (_meta(place) or {}).get("crc32", {}).items():
+        if _crc32(place / name) != wanted:
+            raise InputError(_damaged(place, ValueError(name)))
 
 
 def _flush(folder: Path) -> None:
@@ -323,7 +344,7 @@ def _reason(error: BaseException) -> tuple[str, str]:
 
 def _damaged(place: Path, error: BaseException) -> str:
     return (
-        f"{place} is damaged ({type(_root(error)).__name__}): it has the right size and can't be read; "
+        f"{place} is damaged ({type(_root(error)).__name__}): its files have other bytes than were written; "
         "remove this folder and run the same command again to go on from the one before"
     )
 

@@ -35,8 +35,7 @@ def continued(table: dict[str, Any], tokens: Tokens) -> tuple[ModelConfig, Calla
     for key in table:
         if key not in KEYS:
             raise RecipeError(
-                f"[model] with `init` takes its shape from there; `{key}` can't be set"
-                f"{nearest(key, KEYS)} (one of {', '.join(KEYS)})"
+                f"[model] with `init` takes its shape from there; `{key}` can't be set{nearest(key, KEYS)}"
             )
     from trainer.opened import open_model
 

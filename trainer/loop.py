@@ -128,6 +128,7 @@ class Loop:
         self.step = 0  # updates done
         self.offset = 0  # a step reads the batch of number step + offset
         self.rewinds = 0
+        self._bad = 0  # steps in a row, up to the last read, that changed nothing
         self.first_step = 0  # of this process
         self._wanted = threading.Event()
         self.valid: list[Row] = []  # what the last evaluation gave
@@ -205,7 +206,7 @@ class Loop:
                     return
                 if evaluate:
                     self._evaluate()
-                if save:
+                if save and (not self._bad or self.step == self.last_step):  # bad steps push no good checkpoint out
                     self._checkpoint()
                 if self.world.size == 1 and self._wanted.is_set():
                     self._interrupted()
@@ -271,8 +272,9 @@ class Loop:
             self._log_step(step, lr, row, int(skipped), tokens_per_s)
         self._records.clear()
         self._clock, self._clock_step = now, self.step
-        if state["bad_in_a_row"] >= BAD_STEPS:
-            self._back(state["bad_in_a_row"])
+        self._bad = state["bad_in_a_row"]
+        if self._bad >= BAD_STEPS:
+            self._back(self._bad)
             return True
         if self.world.size > 1 and numbers[-1][3] > 0:
             self._interrupted()

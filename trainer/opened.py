@@ -9,6 +9,7 @@ An export in Hugging Face's form opens too (trainer.load).
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,8 +74,6 @@ def save_model(
     copied; None where it lies in ``folder`` already. write: False on all ranks but one; every rank has to call, since
     weights cut over devices are put together here. The weights come last and whole: a reader sees the old or the new.
     """
-    from safetensors.torch import save_file
-
     weights = {name: _whole(tensor) for name, tensor in model.state_dict().items()}
     if not write:
         return
@@ -96,9 +95,25 @@ def save_model(
         scratch.replace(path)
         scratch = folder / f".{WEIGHTS}.{os.getpid()}"
         # One fact alone: the library writes several in an order that changes from run to run.
-        save_file(weights, scratch, None if step is None else {"step": str(step)})
-        shutil.copymode(folder / CONFIG, scratch)  # the library lets the owner alone read its files
+        save_tensors(weights, scratch, None if step is None else {"step": str(step)})
         scratch.replace(folder / WEIGHTS)
+
+
+def save_tensors(tensors: Mapping[str, torch.Tensor], path: Path, metadata: dict[str, str] | None) -> None:
+    """Write a safetensors file, with the permissions that new files have; the library lets the owner alone read its
+    own. Raises OSError, with its number, where the library has an error of its own kind."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(tensors), path, metadata)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+    os.umask(mask := os.umask(0))
+    path.chmod(0o666 & ~mask)
 
 
 def _whole(tensor: torch.Tensor) -> torch.Tensor:
@@ -120,7 +135,11 @@ def open_model(path: str | Path, device: torch.device | str = "cpu", dtype: torc
     place = check_device(device)
     about = _read_config(folder)
     if "model" in about:
-        model, step = _run_weights(folder, ModelConfig.from_dict(about["model"]))
+        try:
+            config = ModelConfig.from_dict(about["model"])
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{folder / CONFIG} describes no model ({error}); take it from the run again") from error
+        model, step = _run_weights(folder, config)
         found = _tokenizer(folder, about.get("tokenizer"), about.get("eos_id"))
     else:
         from trainer.load import load_model

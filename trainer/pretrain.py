@@ -31,6 +31,7 @@ from trainer.data import Feed, counts_of
 from trainer.distributed import World
 from trainer.flops import flops_per_token
 from trainer.loop import Watcher
+from trainer.memory import keep_freed_memory
 from trainer.plan import Plan
 from trainer.settings import plan_of, schedule_of, settings_from_table
 
@@ -111,6 +112,8 @@ class Pretraining:
         try:
             with _alone(self.out, world):
                 distributed.deterministic(world.device)
+                if world.device.type == "cpu":
+                    keep_freed_memory()
                 return Run(self, world, watcher).execute()
         finally:
             distributed.stop(world)

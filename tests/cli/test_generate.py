@@ -79,3 +79,9 @@ def test_no_model_and_no_tokenizer(folder, tmp_path, capsys, monkeypatch):
     answer = run(capsys, monkeypatch, "generate", tmp_path / "run", "a")
     assert answer.code == 1
     assert "holds no tokenizer" in answer.err
+
+
+def test_bytes_that_are_no_text_are_one_sentence(ask):
+    answer = ask(stdin=b"\xff\xfe".decode("utf-8", "surrogateescape"))
+    assert answer.code == 1
+    assert "standard input is no UTF-8" in answer.err

@@ -468,3 +468,16 @@ def test_one_rank_and_two_read_each_others_checkpoints(tmp_path: Path) -> None:
         run.checkpoints.load(4, run.state())
         for name, value in run.whole().items():
             assert torch.equal(value, together[kind]["loaded"][name]), "one loads what two wrote"
+
+
+def test_bytes_that_changed_on_the_disk_are_told(tmp_path: Path) -> None:
+    """The sizes are right, and the format itself would load them."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, {"model": {"weight": torch.arange(4096.0)}}, {})
+    checkpoints.wait()
+    file = max((tmp_path / "step-00000001").glob("*.distcp"), key=lambda path: path.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
+    with pytest.raises(InputError, match="other bytes than were written"):
+        checkpoints.load(1, {"model": {"weight": torch.zeros(4096)}})

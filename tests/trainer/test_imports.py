@@ -10,7 +10,8 @@ ALLOWED = ("torch", "triton", "numpy", "pyarrow")
 OURS = ("jacorpus", "trainer", "tokenizer_lab", "mixing")
 CORE = (
     *("batch", "cache", "checkpoint", "config", "data", "distributed", "documents", "flops", "layouts", "ledger"),
-    *("log", "loop", "model", "objective", "optim", "order", "plan", "prefetch", "rng", "schedule", "spikes", "stream"),
+    *("log", "loop", "memory", "model", "objective", "optim", "order", "plan", "prefetch", "rng", "schedule"),
+    *("spikes", "stream"),
 )
 
 PROGRAM = """
@@ -55,7 +56,8 @@ for module in modules:
         importlib.import_module(module)
     except Exception:
         failed[module] = traceback.format_exc()[-1500:]
-loaded = sorted({name.partition(".")[0] for name in sys.modules} - known - {"__main__"})
+files = [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]  # not what Cython makes up
+loaded = sorted({name.partition(".")[0] for name in files} - known - {"__main__", "__mp_main__"})
 found = {"failed": failed, "loaded": loaded, "triton": "triton" in sys.modules, "modules": sorted(sys.modules)}
 print(json.dumps(found))
 """

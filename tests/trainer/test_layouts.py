@@ -137,3 +137,20 @@ def test_any_width_gives_a_model(layout: str, d_model: int) -> None:
         if layer.mixer != "mamba":
             assert layer.heads * config.head_dim == d_model
     assert config.mamba_heads * config.mamba_head_dim == 2 * d_model
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"layers": [{"mixer": "full", "heads": "x"}]},
+        {"layers": [{"mixer": "full", "d_ff": 0}]},
+        {"layers": [{"mixer": "full", "rope_base": "a"}]},
+        {"norm_eps": float("nan")},
+        {"rope_base": float("inf")},
+        {"rope_scaling": 3},
+        {"rope_scaling": {**vars(RopeScaling(8.0, 1.0, 4.0, 512)), "factor": "a"}},
+    ],
+)
+def test_values_of_another_kind_are_told(table: dict[str, Any]) -> None:
+    with pytest.raises(RecipeError, match=r"\[model\]"):
+        model_from_table({"d_model": 64, "head_dim": 16, **table}, 100)

@@ -1,14 +1,16 @@
 """A model written is the model opened; what is missing or foreign is one sentence."""
 
+import errno
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from jacorpus.errors import InputError, RecipeError
 from tests.trainer.opened_model import random_model, tiny
-from trainer.opened import open_model, save_model
+from trainer.opened import open_model, save_model, save_tensors
 
 
 def test_what_was_saved_comes_back(small_run, small_tokens):
@@ -83,7 +85,7 @@ def test_what_is_no_model(tmp_path, small_run):
     with pytest.raises(InputError, match="does not hold the weights"):
         open_model(run)
     (run / "model.safetensors").unlink()
-    with pytest.raises(InputError, match="has not finished"):
+    with pytest.raises(InputError, match=r"neither model\.safetensors nor a checkpoint"):
         open_model(run)
 
 
@@ -117,3 +119,23 @@ def test_an_export_answers_as_the_run_does(small_run, tmp_path):
     assert exported.eos_id == opened.eos_id
     options = Sampling(temperature=0, max_tokens=15)
     assert complete(exported, ["山では"], options) == complete(opened, ["山では"], options)
+
+
+def test_a_description_of_another_kind_is_told(tmp_path: Path) -> None:
+    for model in ("3", '{"layers": 3}'):
+        (tmp_path / "config.json").write_text(f'{{"model": {model}}}')
+        with pytest.raises(InputError, match="describes no model"):
+            open_model(tmp_path)
+
+
+def test_a_full_disk_keeps_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The safetensors library has an error of its own for it."""
+    from safetensors import SafetensorError
+
+    def full(*_: object) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr("safetensors.torch.save_file", full)
+    with pytest.raises(OSError, match="No space left") as told:
+        save_tensors({}, tmp_path / "x", None)
+    assert told.value.errno == errno.ENOSPC

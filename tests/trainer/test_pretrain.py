@@ -336,3 +336,19 @@ def test_force_removes_a_run_and_nothing_else(trained: Path, small_tokens: Token
     (out / "thesis.txt").write_text("dear")
     with pytest.raises(InputError, match="nothing was removed"):
         Pretraining(tables(), small_tokens.folder, out).clear()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        (tables({"seed": "a"}), "seed must be"),
+        (tables(tokens=0, phase=[{"tokens": 512, "mixture": {"wbe": 1}}]), "did you mean `web`"),
+        (tables(mixing={"method": "mixmin"}), "and no weights"),
+        (tables(warmup=2), "lower warmup"),
+    ],
+)
+def test_a_recipe_is_checked_before_anything_runs(
+    small_tokens: Tokens, tmp_path: Path, recipe: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(RecipeError, match=told):
+        Pretraining(recipe, small_tokens.folder, tmp_path / "model")

@@ -3,7 +3,7 @@
 import pytest
 
 from jacorpus.errors import RecipeError
-from trainer.settings import Selective, TrainSettings, plan_of, settings_from_table
+from trainer.settings import Selective, TrainSettings, plan_of, schedule_of, settings_from_table
 
 MIXTURE = {"web": 3.0, "wiki": 1.0}
 
@@ -30,6 +30,15 @@ def test_numbers_may_be_written_as_people_write_them() -> None:
         ({"lr": float("nan")}, "finite number"),
         ({"checkpointing": 1}, "true or false"),
         ({"betas": [1.0]}, "two numbers"),
+        ({"betas": ["a", "b"]}, "two numbers"),
+        ({"tokens": float("inf")}, "whole number"),
+        ({"weight_decay": -1}, "weight_decay must be 0 or more"),
+        ({"muon_lr": 0}, "muon_lr must be over 0"),
+        ({"device": "tpu"}, "auto, cpu, cuda"),
+        ({"phase": [{"tokens": 5, "mixture": 3}]}, "domain = weight"),
+        ({"select": "out/ref"}, "reference"),
+        ({"select": {"reference": 3}}, "reference"),
+        ({"select": {"reference": "x", "ratio": "y"}}, "select.ratio must be a finite number"),
         ({"clip": 0}, "clip must be over 0"),
         ({"seq_len": 0}, "seq_len must be over 0"),
         ({"phase": {"tokens": 5}}, "[[train.phase]]"),
@@ -54,6 +63,19 @@ def test_a_plan_is_one_phase_of_tokens_or_epochs() -> None:
     by_epochs = plan_of(settings_from_table({"epochs": 0.5, **small}), MIXTURE, 10_000)
     assert by_epochs.hash == by_tokens.hash
     assert by_tokens.phases[0].mixture == MIXTURE
+
+
+def test_rows_longer_than_the_training_are_refused() -> None:
+    with pytest.raises(RecipeError, match="longer than the 5,000 tokens"):
+        plan_of(settings_from_table({"tokens": 5000, "seq_len": 8192}), MIXTURE, 0)
+
+
+@pytest.mark.parametrize(
+    ("table", "told"), [({"warmup": 2}, "warm-up"), ({"decay": -1}, "decay"), ({"floor": 9}, "floor")]
+)
+def test_a_schedule_fits_its_steps(table: dict, told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        schedule_of(settings_from_table(table), 100)
 
 
 def test_phases_have_what_they_write_and_the_rest_from_above() -> None:
@@ -86,7 +108,7 @@ def test_short_pieces_warm_up_the_first_phase() -> None:
         ({}, "doesn't say how long"),
         ({"tokens": 5, "epochs": 1}, "leave one out"),
         ({"tokens": 5, "phase": [{"tokens": 5}]}, "phases say how long"),
-        ({"tokens": 5, "seq_len": 100, "batch_tokens": 250}, "multiple"),
+        ({"tokens": 500, "seq_len": 100, "batch_tokens": 250}, "multiple"),
     ],
 )
 def test_a_plan_that_can_not_be_is_one_sentence(table: dict, told: str) -> None:

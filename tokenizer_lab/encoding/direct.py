@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 
 PAGE = 4096
 _ROOM_BYTES = 2 << 20
@@ -41,6 +40,8 @@ class DirectFile:
         self._file = _opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         self._room = Room(_ROOM_BYTES).take(_ROOM_BYTES)
         self._filled = 0
+        import xxhash  # here: who only reads shards, as a trainer does, does without it
+
         self._digest = xxhash.xxh3_128()
         self.bytes = 0
         self.closed = False

@@ -7,6 +7,7 @@ query's own token. Matrices get the asked type; vectors, the convolution and QK 
 Source: ggml-org/llama.cpp conversion/plamo.py, src/models/plamo2.cpp, src/models/plamo3.cpp (read).
 """
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +52,15 @@ def write_gguf(
     names = gguf.get_tensor_name_map(arch, len(config.layers))
     for name, tensor in model.named_parameters():
         _tensor(writer, names, pieces(config, family, name)[0].name, name, tensor.detach().float().cpu(), dtype)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise OSError(errno.ENOSPC, str(error), str(path)) from error  # numpy tells of a short write without a number
 
 
 def _parameters(writer: Any, config: ModelConfig, family: str, context_length: int) -> None:

@@ -5,7 +5,6 @@ and in vLLM by their own code; Llama's and Qwen3's load everywhere without.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from trainer.config import ModelConfig
 from trainer.export.guard import full_pattern, mamba_step
 from trainer.export.names import ARCHITECTURES, outgoing
 from trainer.model import Model
+from trainer.opened import save_tensors
 
 SHARD_BYTES = 5_000_000_000
 CODE = ("configuration_jacorpus.py", "modeling_jacorpus.py")
@@ -134,17 +134,13 @@ def _write_json(path: Path, table: dict[str, Any]) -> None:
 
 def write_safetensors(tensors: Iterator[tuple[str, torch.Tensor]], folder: Path, most: int = SHARD_BYTES) -> list[Path]:
     """Write tensors as they come, at most ``most`` bytes a file; an index where there are several files."""
-    from safetensors.torch import save_file
-
     written: list[tuple[Path, list[str]]] = []
     total = held_bytes = 0
     held: dict[str, torch.Tensor] = {}
-    os.umask(mask := os.umask(0))
 
     def flush() -> None:
         path = folder / f"part-{len(written)}.safetensors"
-        save_file(held, path, metadata={"format": "pt"})
-        path.chmod(0o666 & ~mask)  # the library lets the owner alone read its files
+        save_tensors(held, path, {"format": "pt"})
         written.append((path, list(held)))
         held.clear()
 

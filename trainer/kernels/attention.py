@@ -35,10 +35,9 @@ def attention_naive(
 
 
 def prepare(documents: Documents, window: int | None, like: torch.Tensor) -> None:
-    """Make the masks for activations like [B, T, ...], so that compiled layers find them made."""
-    if like.is_cuda:
-        documents.block_mask(window)
-    else:
+    """Make the masks for activations like [B, T, ...], so that compiled layers find them made. Not a GPU's: outside of
+    a compiled graph, a block mask passes through one of all pairs of tokens."""
+    if not like.is_cuda:
         for first, last, low in _blocks(documents, window):
             documents.bias(first, last, low, _cut(window, documents), _bias_type(like.dtype, window, documents))
 

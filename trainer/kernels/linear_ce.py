@@ -157,9 +157,10 @@ def _setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
 
 
 def _backward(ctx, dloss, dlse, _):  # type: ignore[no-untyped-def]
-    zero = torch.zeros_like(ctx.saved_tensors[3])
+    saved = ctx.saved_tensors  # once: under checkpointing they can't be unpacked again
+    zero = torch.zeros_like(saved[3])
     dloss, dlse = (zero if d is None else d.contiguous() for d in (dloss, dlse))
-    return *_linear_ce_bwd(*ctx.saved_tensors, dloss, dlse), None, None
+    return *_linear_ce_bwd(*saved, dloss, dlse), None, None
 
 
 torch.library.register_autograd("jacorpus::linear_ce", _backward, setup_context=_setup)

@@ -220,3 +220,27 @@ def test_nothing_is_left_half_done(tmp_path: Path, monkeypatch) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*")) == before
     monkeypatch.undo()
     assert export(model, out, "hf", force=True)["files"].keys() >= {"config.json", "model.safetensors"}
+
+
+def test_force_replaces_exports_alone(tmp_path: Path) -> None:
+    model = tiny.model_of(CONFIGS["llama"])
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "model.safetensors").touch()
+    (tmp_path / "notes.txt").touch()
+    for place in (run, tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(InputError, match="is no export"):
+            export(model, place, "hf", force=True)
+    assert (run / "checkpoints").is_dir()
+    export(model, tmp_path / "out", "hf")
+    export(model, tmp_path / "out", "hf", force=True)
+
+
+def test_weights_have_the_permissions_of_other_files(tmp_path: Path) -> None:
+    export(tiny.model_of(CONFIGS["llama"]), tmp_path / "out", "hf")
+    assert len({path.stat().st_mode for path in (tmp_path / "out").iterdir()}) == 1
+
+
+def test_a_context_has_tokens(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="over 0"):
+        export(tiny.model_of(CONFIGS["llama"]), tmp_path / "out", "hf", context_length=-5)

@@ -154,9 +154,9 @@ def _setup(ctx, inputs, output):  # type: ignore[no-untyped-def]
 
 
 def _backward(ctx, dy, dend, *_):  # type: ignore[no-untyped-def]
-    x = ctx.saved_tensors[0]
-    dy = torch.zeros_like(x) if dy is None else dy
-    *found, dstate = ssd_bwd(dy, dend, *ctx.saved_tensors)
+    saved = ctx.saved_tensors  # once: under checkpointing they can't be unpacked again
+    dy = torch.zeros_like(saved[0]) if dy is None else dy
+    *found, dstate = ssd_bwd(dy, dend, *saved)
     return *found, None, None if ctx.state_type is None else dstate.to(ctx.state_type)
 
 
