@@ -21,6 +21,8 @@ READY = (
         "train_unigram",
         "extend",
         "encode_corpus",
+        "feed",
+        "trainer_cpu",
     ),
 )
 Row = dict[str, Any]

@@ -1,7 +1,7 @@
 """``jacorpus recipe``: write a new recipe, check one, describe what a recipe can hold."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -43,14 +43,19 @@ def check(
     json: Annotated[bool, typer.Option("--json")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
 ) -> None:
-    """Check a recipe: keys, stages, options, profiles, inputs. Exit 2 where something is wrong.
+    """Check a recipe: keys, stages, options, profiles, inputs, model and training. Exit 2 where something is wrong.
 
     Example: jacorpus recipe check recipe.toml
     """
     from jacorpus.plan import pipeline_of
-    from jacorpus.recipe import load_recipe
+    from jacorpus.recipe import load_recipe, load_tables
     from jacorpus.sources.paths import expand
 
+    tables = load_tables(path, tuple(overrides or []))
+    trains = _check_training(tables)
+    if trains and "source" not in tables:  # a recipe for token shards that are there
+        console.print_json({"resolved": tables}) if json else console.result.print(f"{path}: {trains}; no [[source]]")
+        return
     recipe = load_recipe(path, tuple(overrides or []))
     pipeline = pipeline_of(recipe)
     files = [(source.domain, file) for source in recipe.sources for file in expand(source.paths, recipe.folder)]
@@ -72,6 +77,21 @@ def check(
     console.result.print()
     shown = [(r.signal, r.describe(), r.reason, on) for r, on in zip(pipeline.rules, active, strict=True)]
     console.print_table("Rules", ("signal", "keep if", "reason", "active"), shown, 4)
+
+
+def _check_training(tables: dict[str, Any]) -> str:
+    """What [model] and [train] ask for, in words; empty without them. Raises RecipeError for what they can't."""
+    if "model" not in tables and "train" not in tables:
+        return ""
+    from trainer.layouts import model_from_table
+    from trainer.settings import settings_from_table
+
+    settings_from_table(dict(tables.get("train", {})))
+    model = tables.get("model", {})
+    if "init" in model:
+        return f"training goes on from {model['init']}"
+    layers = model_from_table(dict(model), model.get("vocab_size", 1)).layers
+    return f"a model of {len(layers)} layers is trained"
 
 
 @app.command()

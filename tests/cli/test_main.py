@@ -174,3 +174,12 @@ def test_index_adds_a_run_once(folder: Path, tmp_path: Path) -> None:
     again = _run("corpus", "index", str(tmp_path / "out"), index, "--name", "2026-10")
     assert again.returncode == 2
     assert "2026-10" in again.stderr
+
+
+def test_a_recipe_for_training_alone_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text("[model]\nlayers = 4\nd_model = 128\n\n[train]\ntokens = 1e6\n", "utf-8")
+    answer = _run("recipe", "check", "small.toml", cwd=tmp_path)
+    assert "a model of 4 layers is trained; no [[source]]" in answer.stdout
+    wrong = _run("recipe", "check", "small.toml", "--set", "train.seq_length=8", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "did you mean `seq_len`" in wrong.stderr
