@@ -88,5 +88,5 @@ def test_every_dependency_is_pinned() -> None:
     extras = [one for group in project["optional-dependencies"].values() for one in group]
     for requirement in [*project["dependencies"], *extras]:
         name = re.match(r"[\w-]+", requirement)[0].lower().replace("_", "-")
-        assert name in pins, name
+        assert name in pins or name == project["name"], name
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text()
