@@ -27,7 +27,7 @@ def train(folder: Path, shards: Tokens, name: str, ranks: int, **train: Any) -> 
     words = ["train", "pretrain", recipe, "--tokens", shards.folder, "--out", out, "-q"]
     command = [sys.executable, *(launch if ranks > 1 else ["-m", "cli.main"]), *map(str, words)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return out
 
