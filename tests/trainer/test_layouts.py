@@ -154,3 +154,16 @@ def test_any_width_gives_a_model(layout: str, d_model: int) -> None:
 def test_values_of_another_kind_are_told(table: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=r"\[model\]"):
         model_from_table({"d_model": 64, "head_dim": 16, **table}, 100)
+
+
+def test_the_samples_model_is_small_and_its_training_short() -> None:
+    """What ``jacorpus demo`` ends with."""
+    from pathlib import Path
+
+    import jacorpus.recipes
+    from jacorpus.recipe import load_tables
+    from trainer.settings import settings_from_table
+
+    tables = load_tables(Path(jacorpus.recipes.__file__).parent / "sample" / "recipe.toml")
+    assert 2e6 < model_from_table(tables["model"], 1800).parameters() < 5e6
+    assert settings_from_table(tables["train"]).tokens <= 1_000_000
