@@ -89,6 +89,7 @@ class Documents:
                 near = (i >= j) if window is None else (i >= j) & (i - j <= window)
                 return near & (document_BT[b, i] == document_BT[b, j])
 
-            return create_block_mask(seen, rows, None, tokens, tokens, device=document_BT.device)
+            # Compiled, it goes from documents to blocks without a mask of all pairs of tokens on the way.
+            return create_block_mask(seen, rows, None, tokens, tokens, document_BT.device, _compile=True)
 
         return self.once(("flex", window), make)

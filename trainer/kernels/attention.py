@@ -35,11 +35,12 @@ def attention_naive(
 
 
 def prepare(documents: Documents, window: int | None, like: torch.Tensor) -> None:
-    """Make the masks for activations like [B, T, ...], so that compiled layers find them made. Not a GPU's: outside of
-    a compiled graph, a block mask passes through one of all pairs of tokens."""
-    if not like.is_cuda:
-        for first, last, low in _blocks(documents, window):
-            documents.bias(first, last, low, _cut(window, documents), _bias_type(like.dtype, window, documents))
+    """Make the masks for activations like [B, T, ...], so that compiled layers find them made."""
+    if like.is_cuda:
+        documents.block_mask(window)
+        return
+    for first, last, low in _blocks(documents, window):
+        documents.bias(first, last, low, _cut(window, documents), _bias_type(like.dtype, window, documents))
 
 
 def _cut(window: int | None, documents: Documents) -> int | None:

@@ -126,3 +126,22 @@ def test_steps_equal_the_whole(window: int | None) -> None:
     for t in range(tokens):
         ring_k[:, t % slots], ring_v[:, t % slots], seen[:, t % slots] = k[:, t], v[:, t], True
         assert_near(attention_step(q[:, t], ring_k, ring_v, seen), wanted[:, t], 1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("window", [100, None])
+def test_the_gpus_way_is_the_same_attention(window: int | None) -> None:
+    """FlexAttention runs forward on a CPU too; its block masks are compiled once for all documents of a shape."""
+    from trainer.kernels.attention import _flex
+
+    tokens = 384
+    for first in (60, 61):
+        document = torch.zeros(2, tokens, dtype=torch.int32)
+        document[:, first:], document[1, 200:] = 1, 2
+        documents = Documents(document)
+        generator = torch.Generator().manual_seed(first)
+        q, k, v = (torch.randn(2, tokens, heads, 32, generator=generator) for heads in (4, 1, 1))
+        turned = (each.transpose(1, 2) for each in (q, k, v))
+        with torch.no_grad():
+            o = _flex()(*turned, block_mask=documents.block_mask(window), enable_gqa=True)
+        assert torch.allclose(o.transpose(1, 2), attention_naive(q, k, v, documents, window), atol=1e-5)
