@@ -68,6 +68,8 @@ class Pretraining:
 
             self.config = model_from_table(table, self.tokens.vocab_size)
         self.feed.check_model(self.config.vocab_size)
+        if self.settings.select and not (Path(self.settings.select.reference) / "config.json").is_file():
+            raise InputError(f"[train] select: {self.settings.select.reference} holds no trained model to compare with")
         self.seed = table.get("seed", self.settings.seed)
         if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
             raise RecipeError(f"[model] seed must be a whole number, 0 or more, got {self.seed!r}")

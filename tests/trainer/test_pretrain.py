@@ -258,6 +258,7 @@ def test_training_goes_on_from_a_model_with_full_attention(trained: Path, small_
         ({"model": {"d_mode": 8}}, "did you mean `d_model`"),
         ({"model": {"vocab_size": 7}}, "vocab_size"),
         ({"train": {"batch_tokens": 500}}, "multiple"),
+        ({"train": {"select": {"reference": "nowhere"}}}, "nowhere holds no trained model"),
     ],
 )
 def test_what_is_wrong_is_told_before_the_first_step(
