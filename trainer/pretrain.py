@@ -50,7 +50,7 @@ class Pretraining:
         self.settings = settings_from_table(dict(tables.get("train", {})))
         self.tokens = open_tokens(tokens)
         _check_shards(self.tokens)
-        self.mixture = mixture_of(tables, self.tokens, out)
+        self.mixture = mixture_of(tables, self.tokens)
         for phase in self.settings.phases:
             _check_weights("[[train.phase]] mixture", phase.get("mixture", self.mixture), self.tokens)
         of_epoch = sum(counts_of(self.tokens, name, "train").tokens for name in self.mixture)
@@ -136,7 +136,7 @@ class Pretraining:
         shutil.rmtree(self.out, ignore_errors=True)
 
 
-def mixture_of(tables: Mapping[str, Any], tokens: Tokens, out: Path) -> dict[str, float]:
+def mixture_of(tables: Mapping[str, Any], tokens: Tokens) -> dict[str, float]:
     """Weights of domains: [mixing] weights, else in proportion to the tokens of the train split.
 
     Raises RecipeError for a domain that the shards don't have.
