@@ -3,6 +3,7 @@
 PLaMo 2's and PLaMo 3's have the fields of their published config.json; ``jacorpus`` is for models those can't hold.
 """
 
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 from transformers import PretrainedConfig
@@ -20,8 +21,9 @@ class _Config(PretrainedConfig):
         kwargs.setdefault("tie_word_embeddings", True)
         super().__init__(**kwargs)
 
+    @abstractmethod
     def shape(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Sizes, and one table a layer: each family reads them from its own fields."""
 
     @property
     def layers_block_type(self) -> list[str]:

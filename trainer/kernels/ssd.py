@@ -86,8 +86,6 @@ def ssd(
     if use_triton(x_BTMP):
         from trainer.kernels.triton.ssd import ssd as triton_ssd
 
-        if state_BMPN is not None:
-            start_BT = torch.cat((torch.zeros_like(start_BT[:, :1]), start_BT[:, 1:]), 1)
         return triton_ssd(x_BTMP, dt_BTM, a_M, b_BTN, c_BTN, d_M, z_BTMP, dt_bias_M, start_BT, state_BMPN)
     start = None if one else start_BT
     y, end, _, _ = _ssd(x_BTMP, dt_BTM, a_M, b_BTN, c_BTN, d_M, z_BTMP, dt_bias_M, start, state_BMPN)
