@@ -44,6 +44,12 @@ ALONE = (
     "trainer_cpu",
     "trainer_options",
     "long_context",
+    "mixing_oracles",
+    "count_tables",
+    "regmix",
+    "mix_plan",
+    "mixing_speed",
+    "mixing_target",
     "gpu_kernels",
     "gpu_train",
 )

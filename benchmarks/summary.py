@@ -23,6 +23,10 @@ READY = (
         "encode_corpus",
         "feed",
         "trainer_cpu",
+        "mixing_oracles",
+        "count_tables",
+        "regmix",
+        "mix_plan",
     ),
 )
 Row = dict[str, Any]

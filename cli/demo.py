@@ -1,4 +1,4 @@
-"""``jacorpus demo``: the main job on the bundled sample, offline: pages to shards, tokenizers, tokens, a model."""
+"""``jacorpus demo``: the main job on the bundled sample, offline: pages to shards, tokenizers, mixture, a model."""
 
 import importlib.util
 import shlex
@@ -24,7 +24,7 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Run the whole toolkit on the bundled pages and notes: raw archive to shards, tokenizers, a small model, reports.
+    """Run the whole toolkit on the bundled pages and notes: raw archive to shards, tokenizers, mixture, model, reports.
 
     Example: jacorpus demo --out out/demo
     """
@@ -39,7 +39,8 @@ def demo(
     manifest = run_loaded(recipe, out, workers, "local", quiet)
     print_summary(manifest, out)
     _tokenizers(out, workers, quiet)
-    reports = [out, out / "tokenizers"]
+    _mixture(path, out, quiet)
+    reports = [out, out / "tokenizers", out / "mixture"]
     if model and _model(path, out, quiet):
         reports += [out / "model", out / "evaluation"]
     shown = "\n        ".join(str(folder / "report.html") for folder in reports)
@@ -66,6 +67,15 @@ def _tokenizers(out: Path, workers: int | None, quiet: bool) -> None:
     encode([str(out)], str(trained[0]), out / "tokens", workers=workers, quiet=quiet)
 
 
+def _mixture(recipe: Path, out: Path, quiet: bool) -> None:
+    """Weigh the two domains by count tables of the token shards."""
+    from cli.mix.optimize import optimize
+
+    tokens, mixture = out / "tokens", out / "mixture"
+    _say("mix optimize", recipe.name, "--tokens", tokens, "--out", mixture)
+    optimize(recipe, tokens, mixture, quiet=quiet)
+
+
 def _model(recipe: Path, out: Path, quiet: bool) -> bool:
     """Train a small model on the token shards, measure it beside pairs of tokens, let it write. False without torch."""
     if importlib.util.find_spec("torch") is None:
@@ -76,8 +86,8 @@ def _model(recipe: Path, out: Path, quiet: bool) -> bool:
     from cli.train import pretrain
 
     model, tokens = out / "model", out / "tokens"
-    _say("train pretrain", recipe.name, "--tokens", tokens, "--out", model)
-    pretrain(recipe, tokens, model, quiet=quiet)
+    _say("train pretrain", recipe.name, "--tokens", tokens, "--mixture", out / "mixture", "--out", model)
+    pretrain(recipe, tokens, model, out / "mixture", quiet=quiet)
     _say("evaluate", model, "--tokens", tokens, "--baseline", "bigram", "--out", out / "evaluation")
     evaluate(model, tokens, baseline="bigram", out=out / "evaluation", quiet=quiet)
     _say("generate", model, PROMPT, "--max-tokens", 60, "--temperature", 0.7)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from cli import corpus, recipe, tokenizer, train
+from cli import corpus, mix, recipe, tokenizer, train
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.evaluate import evaluate
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(mix.app, name="mix")
 app.add_typer(train.app, name="train")
 app.add_typer(recipe.app, name="recipe")
 app.command()(generate)

@@ -80,7 +80,16 @@ def check(
 
 
 def _check_training(tables: dict[str, Any]) -> str:
-    """What [model] and [train] ask for, in words; empty without them. Raises RecipeError for what they can't."""
+    """What [model] and [train] ask for, in words; empty without them. Raises RecipeError for what they, or [mixing],
+    can't."""
+    if "mixing" in tables:
+        from mixing.method import method_named
+        from mixing.settings import settings_of
+
+        settings = settings_of(tables)
+        method_named(settings.method, settings.options)
+        for name in settings.compare:
+            method_named(name)
     if "model" not in tables and "train" not in tables:
         return ""
     from trainer.layouts import model_from_table

@@ -29,6 +29,9 @@ def pretrain(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the run; default: OUT of the recipe/model.")
     ] = None,
+    mixture: Annotated[
+        Path | None, typer.Option(help=r"Weights of mix optimize; default for a recipe with \[mixing]: OUT/mixture.")
+    ] = None,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be trained.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Remove the run that lies there and start anew.")] = False,
@@ -45,7 +48,10 @@ def pretrain(
 
     tables = load_tables(recipe, tuple(overrides or ()))
     base = Path(tables.get("out") or f"out/{tables.get('name', recipe.stem)}")
-    run = Pretraining(tables, tokens or base / "tokens", out or base / "model")
+    weights, forced = mixture or base / "mixture", mixture is not None
+    run = Pretraining(tables, tokens or base / "tokens", out or base / "model", weights, forced)
+    for note in run.notes:
+        console.notes.print(note)
     if dry_run:
         console.print_json(run.summary()) if json else _print_plan(run)
         return

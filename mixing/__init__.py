@@ -1,1 +1,1 @@
-"""Mixture weights for training domains: so far the exact quotas (schedule.py) that a mixture becomes."""
+"""Mixture weights for training domains: chosen by wishes, limits and evidence, certified, planned for, kept exactly."""

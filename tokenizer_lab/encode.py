@@ -13,8 +13,8 @@ import datetime
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ from jacorpus.shards import publish, storage_errors
 from jacorpus.store import Store, write_json
 from jacorpus.tasks import Engine, Task, pending
 from tokenizer_lab.corpus import Domain
-from tokenizer_lab.encoding.accounts import accounts, check_any
+from tokenizer_lab.encoding.accounts import accounts, axes, check_any, without_language
 from tokenizer_lab.encoding.encode_task import OPENED, SPLITS, EncodeTask, TokenizerFile
-from tokenizer_lab.encoding.reading import Part, parts_of
+from tokenizer_lab.encoding.reading import Part, check_language, parts_of
 from tokenizer_lab.encoding.shuffle import TOKEN_BYTES, MergeTask, merge_tasks, rank_ranges
 from tokenizer_lab.tokenizer import Tokenizer, open_tokenizer
 from tokenizer_lab.tokens import FORMAT, KIND, Tokens, manifest_of, open_tokens
@@ -48,12 +48,16 @@ EOS = (
 @dataclass(frozen=True)
 class EncodeOptions:
     """seed: of the order of documents. shard_tokens: about so many tokens a shard. eos: text of the special token that
-    ends a text, empty to look for a known one. run_tokens: how much a worker sorts at once; changes no byte."""
+    ends a text, empty to look for a known one. run_tokens: how much a worker sorts at once; changes no byte.
+    by_language: each document goes to the domain NAME-LANGUAGE, by the language its text shard carries. languages:
+    of whole domains, by name; these are not split."""
 
     seed: int = 0
     shard_tokens: int = SHARD_TOKENS
     eos: str = ""
     run_tokens: int = RUN_TOKENS
+    by_language: bool = False
+    languages: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.shard_tokens < 1 or self.run_tokens < 1:
@@ -78,6 +82,7 @@ class EncodeRun:
         self.watcher: Watcher = watcher or Silent()
         self.domains = sorted(domains, key=lambda domain: domain.name)
         _check_names(self.domains)
+        _check_languages(self.domains, options.languages)
         self.tokenizer = open_tokenizer(tokenizer, pattern, specials)
         self.file = TokenizerFile(str(tokenizer), pattern, tuple(specials), self.tokenizer.fingerprint)
         OPENED[self.file] = self.tokenizer
@@ -87,10 +92,11 @@ class EncodeRun:
         self.encodes = self._encode_tasks()
 
     def _encode_tasks(self) -> list[Task]:
-        code = code_key("tokenizer_lab.encode")
+        code, names = code_key("tokenizer_lab.encode"), {domain.name for domain in self.domains}
+        split = names - set(self.options.languages) if self.options.by_language else set()
         engine = {"fingerprint": self.file.fingerprint, "engine": self.tokenizer.engine, "code": code}
         tasks = []
-        for part in parts_of(self.domains):
+        for part in parts_of(self.domains, split):
             content = {
                 "kind": "encode",
                 "tokenizer": engine,
@@ -98,6 +104,7 @@ class EncodeRun:
                 "part": [part.domain, part.file.name, part.span.start, part.span.stop, part.shard, part.column],
                 "seed": self.options.seed,
                 "run_tokens": self.options.run_tokens,
+                **({"by_language": True} if part.by_language else {}),
             }
             payload = EncodeTask(part, self.file, self.options.seed, self.options.run_tokens)
             name = f"{part.domain} {part.file.name} {part.span.start}-"
@@ -108,7 +115,8 @@ class EncodeRun:
     def key(self) -> str:
         """Content key of the whole: a finished folder with this key needs no work."""
         keys = sorted(task.key for task in self.encodes)
-        return key_of([FORMAT, keys, self.options.shard_tokens, self.eos_id, self.tokenizer.name])
+        told = [dict(self.options.languages)] if self.options.languages else []
+        return key_of([FORMAT, keys, self.options.shard_tokens, self.eos_id, self.tokenizer.name, *told])
 
     def finished(self) -> Tokens | None:
         """The shards, where this very encoding is done and its files still have their sizes."""
@@ -133,7 +141,7 @@ class EncodeRun:
             self.store.clear_scratch()
             self._compile()
             results = self._run("encode", self.encodes)
-            check_any(self.domains, [(task.payload.part, results[task.key]) for task in self.encodes])
+            self._check(results)
             merges = self._merges(results)
             merged = self._run("merge", merges)
             found = self._publish(results, [(task, merged[task.key]) for task in merges])
@@ -165,24 +173,33 @@ class EncodeRun:
         self.phases.append({"kind": kind, "tasks": len(tasks), "run": len(left), "wall_s": seconds, "bytes": size})
         return results
 
+    def _check(self, results: dict[str, dict[str, Any]]) -> None:
+        parts = [(task.payload.part, results[task.key]) for task in self.encodes]
+        check_any(self.domains, parts)
+        for name in without_language(axes(parts, self.options.languages)):
+            self.watcher.say(
+                f"no document of {name} carries a language: shards of a corpus run with language.detect do; "
+                f"--language {name}=CODE says it of all"
+            )
+
     def _merges(self, results: dict[str, dict[str, Any]]) -> list[Task]:
         """The tasks that make the shards, in the order of domain, split and rank."""
         code, made = code_key("tokenizer_lab.encoding.shuffle"), []
-        for domain in self.domains:
-            parts = sorted(t.key for t in self.encodes if t.payload.part.domain == domain.name)
+        for domain in sorted({name for task in self.encodes for name in results[task.key]["runs"]}):
+            parts = sorted(task.key for task in self.encodes if domain in results[task.key]["runs"])
             for split in SPLITS:
-                runs = [(key, name) for key in parts for name in results[key]["runs"][split]]
+                runs = [(key, name) for key in parts for name in results[key]["runs"][domain][split]]
                 if not runs:
                     continue
-                tokens = sum(results[key]["counts"][split]["tokens"] for key in parts)
+                tokens = sum(results[key]["counts"][domain][split]["tokens"] for key in parts)
                 places = tuple((self.store.part(key), name) for key, name in runs)
                 ranges = tuple(rank_ranges(tokens, self.options.shard_tokens))
-                whole = MergeTask(places, self.tokenizer.vocab_size, domain.name, split, ranges)
+                whole = MergeTask(places, self.tokenizer.vocab_size, domain, split, ranges)
                 for task in merge_tasks(whole):
                     listed = [f"{low:x}-{high:x}" for low, high in task.ranges]
-                    key = key_of(["merge", code, runs, domain.name, split, listed])
+                    key = key_of(["merge", code, runs, domain, split, listed])
                     size = tokens * TOKEN_BYTES * len(task.ranges) // len(ranges)
-                    made.append(Task("merge", key, task, f"{domain.name} {split} {listed[0]}", size))
+                    made.append(Task("merge", key, task, f"{domain} {split} {listed[0]}", size))
         return made
 
     def _publish(self, results: dict[str, dict[str, Any]], merged: list[tuple[Task, dict[str, Any]]]) -> Tokens:
@@ -218,6 +235,8 @@ class EncodeRun:
             yield {"path": path, "domain": domain, "split": split, "ranks": ranks, **shard}
 
     def _manifest(self, results: dict[str, dict[str, Any]], shards: list[dict[str, Any]]) -> dict[str, Any]:
+        parts = [(task.payload.part, results[task.key]) for task in self.encodes]
+        told = axes(parts, self.options.languages)
         return {
             "kind": KIND,
             "format": FORMAT,
@@ -225,7 +244,8 @@ class EncodeRun:
             "seed": self.options.seed,
             "shard_tokens": self.options.shard_tokens,
             "tokenizer": self._keep_tokenizer(),
-            **accounts([(task.payload.part, results[task.key]) for task in self.encodes], shards),
+            **accounts(parts, shards),
+            **({"axes": told} if told else {}),
             "shards": shards,
         }
 
@@ -284,6 +304,14 @@ def _check_names(domains: Sequence[Domain]) -> None:
     for domain in domains:
         if Path(domain.name).is_absolute() or ".." in Path(domain.name).parts or "\\" in domain.name:
             raise RecipeError(f"domain `{domain.name}` can't name a file; choose another: NAME=PATH")
+
+
+def _check_languages(domains: Sequence[Domain], languages: Mapping[str, str]) -> None:
+    names = [domain.name for domain in domains]
+    for name, code in languages.items():
+        if name not in names:
+            raise RecipeError(f"--language: no domain `{name}` in this corpus{nearest(name, names)}")
+        check_language(code, RecipeError, f"--language: {name} is said to be of")
 
 
 def eos_of(tokenizer: Tokenizer, named: str = "") -> int | None:

@@ -2,7 +2,8 @@
 
 A folder of token shards:
 
-    manifest.json    counts by domain and split, the tokenizer, one entry a shard (written last)
+    manifest.json    counts by domain and split, the tokenizer, one entry a shard (written last); ``axes``, the
+                     language of domains and the type (the corpus' domain), where they were told or split by language
     shards/*.arrow   Arrow IPC, uncompressed, schema TOKENS; each file is ONE record batch of one domain and one split
     tokenizer/       the tokenizer's own file, so that text can be had back
     run.json         what only concerns this machine: when, how long, how many workers

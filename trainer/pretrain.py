@@ -25,6 +25,8 @@ from typing import Any
 import torch
 
 from jacorpus.errors import InputError, JacorpusError, RecipeError, nearest
+from mixing.mixture import NAME, Mixture, read_mixture
+from mixing.settings import deciding, settings_of
 from tokenizer_lab.tokens import Tokens, open_tokens
 from trainer import distributed
 from trainer.data import Feed, counts_of
@@ -35,22 +37,29 @@ from trainer.memory import keep_freed_memory
 from trainer.plan import Plan
 from trainer.settings import plan_of, schedule_of, settings_from_table
 
-MIXING_KEYS = ("weights", "method", "target")
-
 
 class Pretraining:
     """One run, prepared: everything that can be wrong with a recipe is told here, before the first step.
 
-    tables: the recipe. tokens: folder of token shards. out: the run's folder.
+    tables: the recipe. tokens: folder of token shards. out: the run's folder. mixture: file or folder of an optimized
+    one, which a recipe with [mixing] and no weights needs. use_mixture: take it whatever the recipe says.
     Raises RecipeError for tables that don't fit, InputError for shards that are missing or of another tokenizer.
     """
 
-    def __init__(self, tables: Mapping[str, Any], tokens: Path, out: Path) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, Any],
+        tokens: Path,
+        out: Path,
+        mixture: Path | None = None,
+        use_mixture: bool = False,
+    ) -> None:
         self.tables, self.out = tables, out
         self.settings = settings_from_table(dict(tables.get("train", {})))
         self.tokens = open_tokens(tokens)
         _check_shards(self.tokens)
-        self.mixture = mixture_of(tables, self.tokens)
+        self.notes: list[str] = []
+        self.mixture = mixture_of(tables, self.tokens, mixture, use_mixture, self.notes)
         for phase in self.settings.phases:
             _check_weights("[[train.phase]] mixture", phase.get("mixture", self.mixture), self.tokens)
         of_epoch = sum(counts_of(self.tokens, name, "train").tokens for name in self.mixture)
@@ -136,31 +145,49 @@ class Pretraining:
         shutil.rmtree(self.out, ignore_errors=True)
 
 
-def mixture_of(tables: Mapping[str, Any], tokens: Tokens) -> dict[str, float]:
-    """Weights of domains: [mixing] weights, else in proportion to the tokens of the train split.
+def mixture_of(
+    tables: Mapping[str, Any],
+    tokens: Tokens,
+    mixture: Path | None = None,
+    use_mixture: bool = False,
+    notes: list[str] | None = None,
+) -> dict[str, float]:
+    """Weights of domains: [mixing] weights; else the optimized mixture of [mixing]; else in proportion to the tokens.
 
-    Raises RecipeError for a domain that the shards don't have.
+    notes: gets a sentence where a mixture had to be converted to the shards' tokens. Raises RecipeError for a domain
+    that the shards don't have, for a mixture that isn't there or is of other wishes than the recipe's.
     """
-    table = tables.get("mixing", {})
-    for key in table:
-        if key not in MIXING_KEYS:
-            raise RecipeError(f"[mixing] has no key `{key}`{nearest(key, MIXING_KEYS)}")
-    weights = table.get("weights")
-    if weights is None:
-        if table:
+    settings = settings_of(tables)
+    if settings.weights and not use_mixture:
+        _check_weights("[mixing] weights", settings.weights, tokens)
+        return {name: weight for name, weight in settings.weights.items() if weight}
+    if tables.get("mixing") or use_mixture:
+        found = _optimized(mixture)
+        if not use_mixture and found.facts.get("settings_that_decide") != deciding(settings):
             raise RecipeError(
-                f"[mixing] has {' and '.join(table)} and no weights; training takes weights as they are written: add "
-                f"weights = {{ domain = weight }}, or leave [mixing] out to train in proportion to the tokens there are"
+                f"the mixture at {mixture} was made for other wishes than this recipe's [mixing] and [train] tokens; "
+                f"run `jacorpus mix optimize` with it again"
             )
-        found = {name: float(counts_of(tokens, name, "train").tokens) for name in tokens.domains}
-        found = {name: size for name, size in found.items() if size}
-        if not found:
-            raise InputError(f"{tokens.folder} has no tokens to train on: all its documents are of split valid")
-        return found
-    if not isinstance(weights, dict) or not weights:
-        raise RecipeError("[mixing] weights is a table of domain = weight, as in { web = 0.7, wiki = 0.3 }")
-    _check_weights("[mixing] weights", weights, tokens)
-    return {name: float(weight) for name, weight in weights.items() if weight}
+        weights, told = found.for_tokens(tokens.manifest)
+        if told and notes is not None:
+            notes.append(told)
+        return weights
+    natural = {name: float(counts_of(tokens, name, "train").tokens) for name in tokens.domains}
+    natural = {name: size for name, size in natural.items() if size}
+    if not natural:
+        raise InputError(f"{tokens.folder} has no tokens to train on: all its documents are of split valid")
+    return natural
+
+
+def _optimized(mixture: Path | None) -> Mixture:
+    where = mixture / NAME if mixture is not None and mixture.suffix != ".json" else mixture
+    if where is None or not where.is_file():
+        raise RecipeError(
+            f"[mixing] asks for an optimized mixture and there is none{f' at {where}' if where else ''}; run "
+            f"`jacorpus mix optimize` with this recipe first, or write weights = {{ domain = weight }}, or leave "
+            f"[mixing] out to train in proportion to the tokens there are"
+        )
+    return read_mixture(where)
 
 
 def _check_weights(what: str, weights: Mapping[str, Any], tokens: Tokens) -> None:

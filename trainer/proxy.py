@@ -142,6 +142,8 @@ class Proxy:
         minimized. every_domain: each step holds rows of each domain, two where gradients are compared; batches get
         larger where batch_tokens are too few for that.
 
+        The controller is left in its state at the run's end, whether that was trained or read from the cache.
+
         Raises JacorpusError for weights that are no mixture, and where losses are not finite.
         """
         goal = self._target(target) if controller.wants == "alignment" else {}
@@ -155,10 +157,11 @@ class Proxy:
         extra = {"controller": controller.identity(), "target": goal, "domains": list(self.domains), "reference": where}
         key = self._key("steer", plan, seed, extra)
         found = self._read(key)
-        if found is None:
+        if found is None or "controller" not in found:
             judge = self._reference(reference, plan, seed, progress)
             with self._folder(key) as folder:
                 found = self._write(key, *self._steered(controller, plan, seed, judge, goal, folder, progress))
+        controller.load_state_dict(found["controller"])
         trajectory = tuple(map(tuple, found["trajectory"]))
         return Steered(self.domains, trajectory, _held_out(found), plan.tokens, found["seconds"])
 
@@ -290,7 +293,8 @@ class Proxy:
         job = job_of(model, self.tokens, plan, seed, self.settings, folder, reference, progress, "steered")
         job.controller, job.checkpoint_every = named, self.settings.checkpoint_every
         seconds = self._run(Steering(job, plan.domains, target))
-        return {"trajectory": named.trajectory, "domains": list(self.domains), "seconds": seconds}, model
+        facts = {"trajectory": named.trajectory, "domains": list(self.domains), "seconds": seconds}
+        return {**facts, "controller": controller.state_dict()}, model
 
     def _run(self, loop: Loop) -> float:
         """Do it; seconds of this process's part."""

@@ -22,6 +22,13 @@ Export = Annotated[
 Eos = Annotated[str, typer.Option(help="Special token that ends a text; default: the one known by its text.")]
 Special = Annotated[list[str] | None, typer.Option("--special", help="Special token of a tiktoken rank file.")]
 
+ByLanguage = Annotated[
+    bool, typer.Option("--by-language", help="A domain for each language: web-ja, web-en; web-und where none is known.")
+]
+Language = Annotated[
+    list[str] | None, typer.Option("--language", help="NAME=CODE: all of a domain is of a language; may be repeated.")
+]
+
 
 def encode(
     corpus: Corpus,
@@ -36,6 +43,8 @@ def encode(
     column: Annotated[str, typer.Option(help="Column or key that holds the text.")] = "text",
     pattern: Annotated[str | None, typer.Option(help="Pattern of an unknown tiktoken rank file.")] = None,
     special: Special = None,
+    by_language: ByLanguage = False,
+    language: Language = None,
     engine: Annotated[str, typer.Option("--engine", help="local, inline, or ray (needs the extra `ray`).")] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the tasks, do nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
@@ -52,7 +61,9 @@ def encode(
     from tokenizer_lab.encode import EncodeOptions, EncodeRun
     from tokenizer_lab.export.run import check_export
 
-    domains, options = open_corpus(corpus, column), EncodeOptions(seed, shard_tokens, eos)
+    told = _languages(language or [])
+    options = EncodeOptions(seed, shard_tokens, eos, by_language=by_language, languages=told)
+    domains = open_corpus(corpus, column)
     runner = make_engine(engine, workers or default_workers())
     with console.RunWatcher(quiet or json) as watcher:
         run = EncodeRun(domains, tokenizer, out, options, runner, watcher, pattern, tuple(special or ()))
@@ -67,6 +78,20 @@ def encode(
         console.print_json({**tokens.manifest, "exports": exports})
     else:
         _print(tokens, exports)
+
+
+def _languages(words: list[str]) -> dict[str, str]:
+    """{domain: code} of words NAME=CODE."""
+    from jacorpus.errors import RecipeError
+
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, code = word.rpartition("=")
+        if not equals or not name:
+            raise RecipeError(f"--language {word}: expected NAME=CODE, such as docs=en")
+        if found.setdefault(name, code) != code:
+            raise RecipeError(f"--language: {name} is said to be of {found[name]} and of {code}; say one")
+    return found
 
 
 def _export(tokens: "Tokens", form: str, append_eos: bool, watcher: console.RunWatcher) -> dict[str, Any]:

@@ -80,6 +80,53 @@ def test_validate_exits_with_3_where_a_check_fails(folder):
     assert "another checksum" in json.loads(bad.stdout)["checks"][0]["detail"]
 
 
+RECIPE = """
+name = "two"
+out = "corpus"
+
+[[source]]
+use = "sources.jsonl"
+domain = "web"
+paths = ["web.jsonl"]
+
+[[stage]]
+use = "language.detect"
+keep = ["ja", "en"]
+"""
+
+
+def test_the_shards_of_a_corpus_run_are_told_apart_by_their_language(tmp_path):
+    japanese = [f"今日は{i}番の川へ行って、友人と静かに釣りをしました。" for i in range(20)]
+    english = [f"Yesterday we walked to bridge number {i} and had a quiet lunch there." for i in range(30)]
+    jsonl(tmp_path / "web.jsonl", [*japanese, *english])
+    (tmp_path / "two.toml").write_text(RECIPE)
+    made = subprocess.run([JACORPUS, "corpus", "run", "two.toml", "-w", "1"], cwd=tmp_path, capture_output=True)
+    assert made.returncode == 0, made.stderr
+    words = ["-t", "byte", "-w", 1, "--by-language", "--export", "megatron", "--json", "--quiet"]
+    answer = run("encode", tmp_path / "corpus", "-o", tmp_path / "out", *words)
+    assert answer.returncode == 0, answer.stderr
+    manifest = json.loads(answer.stdout)
+    found = {name: sum(c["documents"] for c in splits.values()) for name, splits in manifest["domains"].items()}
+    assert found == {"web-ja": 20, "web-en": 30}
+    assert manifest["axes"] == {f"web-{code}": {"language": code, "type": "web"} for code in ("en", "ja")}
+    assert (tmp_path / "out/export/megatron/web-ja-train.idx").is_file()
+    assert run("validate", tmp_path / "out", "--corpus", tmp_path / "corpus").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--language", "x"], "--language x: expected NAME=CODE"),
+        (["--language", "x=ja", "--language", "x=en"], "x is said to be of ja and of en"),
+        (["--language", "y=ja"], "no domain `y` in this corpus"),
+    ],
+)
+def test_a_language_is_told_as_name_and_code(folder, words, sentence):
+    answer = run("encode", f"x={folder / 'a.jsonl'}", "-o", folder / "wrong", "-t", "char", *words)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (2, 1)
+    assert sentence in answer.stderr
+
+
 def heeds_ctrl_c() -> None:
     """A program that a shell starts in the background ignores SIGINT, and so do its children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -6,6 +6,7 @@ import json
 import platform
 import random
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def jsonl(path: Path, texts: list[str]) -> Path:
     return path
 
 
-def shard_folder(out: Path, domains: dict[str, list[str]]) -> Path:
+def shard_folder(
+    out: Path, domains: dict[str, list[str]], language: Callable[[str], str | None] = lambda text: None
+) -> Path:
     """What ``corpus run`` leaves, as far as encode reads it: every third document is of split valid."""
     (out / "shards").mkdir(parents=True)
     listed = []
@@ -50,6 +53,7 @@ def shard_folder(out: Path, domains: dict[str, list[str]]) -> Path:
             ids = [hashlib.sha256(f"{domain}{split}{i}".encode()).digest()[:16] for i in range(rows)]
             made = {"id": ids, "text": mine, "domain": [domain] * rows, "split": [split] * rows}
             made |= {"cluster_size": [1] * rows, "weight": [1 + i % 3 for i in range(rows)]}
+            made |= {"lang": [language(text) for text in mine]}
             columns = [pa.array(made.get(field.name, [None] * rows), field.type) for field in SHARD]
             with PartWriter(out / path, SHARD) as writer:
                 writer.write(pa.RecordBatch.from_arrays(columns, schema=SHARD))

@@ -14,6 +14,9 @@ import pytest
 import torch
 
 from jacorpus.errors import InputError, JacorpusError, RecipeError
+from mixing.domains import Domains
+from mixing.mixture import Mixture
+from mixing.settings import deciding, settings_of
 from tests.conftest import ROOT
 from tokenizer_lab.tokens import Tokens
 from trainer import loop as loops
@@ -343,7 +346,7 @@ def test_force_removes_a_run_and_nothing_else(trained: Path, small_tokens: Token
     [
         (tables({"seed": "a"}), "seed must be"),
         (tables(tokens=0, phase=[{"tokens": 512, "mixture": {"wbe": 1}}]), "did you mean `web`"),
-        (tables(mixing={"method": "mixmin"}), "and no weights"),
+        (tables(mixing={"method": "mixmin"}), "there is none.*mix optimize"),
         (tables(warmup=2), "lower warmup"),
     ],
 )
@@ -352,3 +355,29 @@ def test_a_recipe_is_checked_before_anything_runs(
 ) -> None:
     with pytest.raises(RecipeError, match=told):
         Pretraining(recipe, small_tokens.folder, tmp_path / "model")
+
+
+def _optimized(recipe: dict[str, Any], tokens: Tokens, place: Path) -> None:
+    """A mixture's file as `mix optimize` leaves it, without optimizing."""
+    domains = Domains.from_manifest(tokens.manifest)
+    facts = {"settings_that_decide": deciding(settings_of(recipe))}
+    fingerprint = tokens.manifest["tokenizer"]["fingerprint"]
+    Mixture({"novels": 0.25, "web": 0.75}, domains, "token", fingerprint, "k", "x", facts).write(place)
+
+
+def test_an_optimized_mixture_is_trained_on(small_tokens: Tokens, tmp_path: Path) -> None:
+    recipe = tables(mixing={"method": "mixmin", "target": {"web": 1.0}})
+    _optimized(recipe, small_tokens, tmp_path / "mixture.json")
+    run = Pretraining(recipe, small_tokens.folder, tmp_path / "model", tmp_path)
+    assert run.mixture == {"novels": 0.25, "web": 0.75}
+    assert run.notes == []
+    changed = tables(mixing={"method": "mixmin", "target": {"novels": 1.0}})
+    with pytest.raises(RecipeError, match="made for other wishes"):
+        Pretraining(changed, small_tokens.folder, tmp_path / "model", tmp_path)
+    longer = tables(mixing={"method": "mixmin", "target": {"web": 1.0}}, tokens=25_600)
+    with pytest.raises(RecipeError, match="made for other wishes"):
+        Pretraining(longer, small_tokens.folder, tmp_path / "model", tmp_path)
+    forced = Pretraining(changed, small_tokens.folder, tmp_path / "model", tmp_path / "mixture.json", True)
+    assert forced.mixture == run.mixture
+    reported = tables(mixing={"method": "mixmin", "target": {"web": 1.0}, "compare": ["mixmax"], "judge": 2})
+    assert Pretraining(reported, small_tokens.folder, tmp_path / "model", tmp_path).mixture == run.mixture

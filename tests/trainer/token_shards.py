@@ -43,19 +43,23 @@ def token_folder(
     (folder / "shards").mkdir(parents=True)
     shards, counts = [], {}
     for domain, splits in domains.items():
-        counts[domain] = {split: {} for split, documents in splits.items() if documents}
+        counts[domain] = {split: _counts(documents) for split, documents in splits.items() if documents}
         for split, documents in splits.items():
             for number, first in enumerate(range(0, len(documents), per_shard)):
                 mine = documents[first : first + per_shard]
                 path = f"shards/{domain}-{split}-{number:05d}.arrow"
-                write_tokens(folder / path, domain, split, columns(domain, split, mine, first))
-                size = sum(map(len, mine))
-                entry = {"documents": len(mine), "tokens": size, "text_bytes": 3 * size, "ranks": ["00", "ff"]}
+                written = write_tokens(folder / path, domain, split, columns(domain, split, mine, first))
+                entry = {**_counts(mine), "bytes": written["bytes"], "ranks": ["00", "ff"]}
                 shards.append({"path": path, "domain": domain, "split": split, **entry})
     tokenizer = {"vocab_size": vocab_size, "eos_id": eos_id, "fingerprint": "f" * 64}
     content = {"kind": KIND, "format": FORMAT, "key": "k" * 32, "tokenizer": tokenizer, "domains": counts}
     (folder / "manifest.json").write_text(json.dumps({**content, "shards": shards, **manifest}))
     return open_tokens(folder)
+
+
+def _counts(documents: Documents) -> dict[str, int]:
+    size = sum(map(len, documents))
+    return {"documents": len(documents), "tokens": size, "text_bytes": 3 * size}
 
 
 def columns(domain: str, split: str, documents: Documents, first: int) -> dict[str, pa.Array]:

@@ -39,7 +39,7 @@ OPENED: dict[TokenizerFile, Tokenizer] = {}
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """One part of a file to runs: train-00000, valid-00000, ..."""
+    """One part of a file to runs, each of one domain and split: train-00000, valid-00000, ..."""
 
     part: Part
     tokenizer: TokenizerFile
@@ -47,15 +47,19 @@ class EncodeTask:
     run_tokens: int
 
     def run(self, folder: Path, progress: Callable[[int], None]) -> dict[str, Any]:
-        """Write the runs; returns counts by split, runs by split, and what could not be read."""
+        """Write the runs; returns counts and runs by domain and split, and what could not be read."""
         tokenizer, tally = self.tokenizer.open(), Tally()
         runs = _Runs(folder, tokenizer.vocab_size)
+        if not self.part.by_language:
+            runs.open(self.part.domain)  # there even without a document
         for batch in self.part.documents(tally, progress):
             tokens = tokenizer.encode(batch.texts)
-            for split, held in zip(SPLITS, (~batch.valid, batch.valid), strict=True):
-                rows = np.flatnonzero(held)
-                if len(rows):
-                    runs.add(split, encoded(batch.ids, batch.texts, batch.weight, tokens, rows, self.seed))
+            for domain in sorted(set(batch.domain)):
+                runs.open(domain)
+                for split, held in zip(SPLITS, (~batch.valid, batch.valid), strict=True):
+                    rows = np.flatnonzero(held & (batch.domain == domain))
+                    if len(rows):
+                        runs.add(domain, split, encoded(batch.ids, batch.texts, batch.weight, tokens, rows, self.seed))
             if runs.tokens >= self.run_tokens:
                 runs.flush()
         runs.flush()
@@ -63,31 +67,38 @@ class EncodeTask:
 
 
 class _Runs:
-    """The runs of one task, both splits."""
+    """The runs of one task, by domain and both splits."""
 
     def __init__(self, folder: Path, vocab_size: int) -> None:
         self.folder, self.vocab_size = folder, vocab_size
         self.parts: dict[str, dict[str, int]] = {}
-        self.names: dict[str, list[str]] = {split: [] for split in SPLITS}
-        self.counts = {split: {"documents": 0, "empty": 0, "tokens": 0, "text_bytes": 0} for split in SPLITS}
-        self.waiting = {split: Unsorted() for split in SPLITS}
+        self.names: dict[str, dict[str, list[str]]] = {}
+        self.counts: dict[str, dict[str, dict[str, int]]] = {}
+        self.waiting: dict[tuple[str, str], Unsorted] = {}
+        self.written = dict.fromkeys(SPLITS, 0)
 
     @property
     def tokens(self) -> int:
         return sum(each.tokens for each in self.waiting.values())
 
-    def add(self, split: str, piece: Piece) -> None:
-        self.waiting[split].add(piece)
-        counts = self.counts[split]
+    def open(self, domain: str) -> None:
+        if domain not in self.counts:
+            zeros = {"documents": 0, "empty": 0, "tokens": 0, "text_bytes": 0}
+            self.counts[domain] = {split: zeros.copy() for split in SPLITS}
+            self.names[domain] = {split: [] for split in SPLITS}
+
+    def add(self, domain: str, split: str, piece: Piece) -> None:
+        self.waiting.setdefault((domain, split), Unsorted()).add(piece)
+        counts = self.counts[domain][split]
         counts["documents"] += len(piece.rank)
         counts["empty"] += int((piece.text_bytes == 0).sum())
         counts["tokens"] += int(piece.lengths.sum())
         counts["text_bytes"] += int(piece.text_bytes.sum())
 
     def flush(self) -> None:
-        for split, waiting in self.waiting.items():
-            if waiting.documents:
-                name = f"{split}-{len(self.names[split]):05d}"
-                self.parts |= write_run(self.folder, name, waiting, self.vocab_size)
-                self.names[split].append(name)
-        self.waiting = {split: Unsorted() for split in SPLITS}
+        for (domain, split), waiting in self.waiting.items():
+            name = f"{split}-{self.written[split]:05d}"
+            self.parts |= write_run(self.folder, name, waiting, self.vocab_size)
+            self.names[domain][split].append(name)
+            self.written[split] += 1
+        self.waiting = {}

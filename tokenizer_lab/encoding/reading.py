@@ -2,9 +2,13 @@
 
 A part is a range of one file: record batches of a text shard, or what the file's source calls a span. How files are
 cut depends on the files alone, never on the number of workers.
+
+Documents go to their corpus' domain, or, by language, to NAME-LANGUAGE: ``web-ja``. Text shards carry the language
+that a corpus run found (``lang``, where its recipe has ``language.detect``); other files carry none.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jacorpus.errors import InputError
+from jacorpus.errors import InputError, JacorpusError
 from jacorpus.measure import document_id
 from jacorpus.schema import ID, SHARD
 from jacorpus.stage import InputFile, Span
@@ -24,15 +28,22 @@ TASK_BYTES = 64 << 20
 PACKED_RATIO = 4
 """Assumed bytes of text for one byte of a compressed text shard."""
 
+UNKNOWN = "und"
+"""Language of documents that carry none (ISO 639-2, undetermined)."""
+
+_LANGUAGE = re.compile(r"[A-Za-z0-9]+([-_][A-Za-z0-9]+)*")
+
 
 @dataclass(frozen=True)
 class Documents:
-    """About 8 MB of documents. ids: binary(16) [N]. texts: large_string [N]. valid: bool [N]. weight: int8 [N]."""
+    """About 8 MB of documents. ids: binary(16) [N]. texts: large_string [N]. valid: bool [N]. weight: int8 [N].
+    domain: str objects [N], the name of the domain each goes to."""
 
     ids: pa.FixedSizeBinaryArray
     texts: pa.LargeStringArray
     valid: np.ndarray
     weight: np.ndarray
+    domain: np.ndarray
 
 
 @dataclass
@@ -45,7 +56,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class Part:
-    """A range of a file of a domain. shard: the file is a text shard of a corpus run. size: its bytes on disk."""
+    """A range of a file of a domain. shard: the file is a text shard of a corpus run. size: its bytes on disk.
+    by_language: its documents go to a domain for each language."""
 
     domain: str
     file: InputFile
@@ -53,23 +65,26 @@ class Part:
     shard: bool
     column: str
     size: int
+    by_language: bool = False
 
     def documents(self, tally: Tally, progress: Callable[[int], None]) -> Iterator[Documents]:
         """The documents in the file's order. progress: called with bytes of the file as they are read.
 
-        Raises InputError where a text shard is damaged; damage in other files is counted in ``tally``.
+        Raises InputError where a text shard is damaged or a language can't name files; damage in other files is
+        counted in ``tally``.
         """
         yield from self._of_shard(progress) if self.shard else self._of_source(tally, progress)
 
     def _of_shard(self, progress: Callable[[int], None]) -> Iterator[Documents]:
-        names = ["id", "text", "split", "weight"]
+        names = ["id", "text", "split", "weight", *(["lang"] if self.by_language else [])]
         try:
             options = pa.ipc.IpcReadOptions(included_fields=[SHARD.get_field_index(name) for name in names])
             reader = pa.ipc.open_file(pa.memory_map(self.file.uri), options=options)
             for i in range(self.span.start, self.span.stop):
                 batch = reader.get_batch(i)
                 valid = pc.equal(batch["split"], "valid").to_numpy(zero_copy_only=False)
-                yield Documents(batch["id"], batch["text"], valid, batch["weight"].to_numpy())
+                domain = self._domains(batch["lang"].to_pylist() if self.by_language else [None] * batch.num_rows)
+                yield Documents(batch["id"], batch["text"], valid, batch["weight"].to_numpy(), domain)
                 progress(self.size // (self.span.stop - self.span.start))
         except (OSError, pa.ArrowException) as error:
             raise InputError(
@@ -85,12 +100,30 @@ class Part:
             for batch in pieces_of(chunk.records):
                 ids = [document_id(self.domain, self.file.name, place) for place in batch["position"].to_pylist()]
                 texts = batch["text"].cast(pa.large_string())
-                yield Documents(pa.array(ids, ID), texts, held_out(ids), np.ones(len(ids), np.int8))
+                weight, domain = np.ones(len(ids), np.int8), self._domains([None] * len(ids))
+                yield Documents(pa.array(ids, ID), texts, held_out(ids), weight, domain)
             progress(chunk.read_bytes)
 
+    def _domains(self, languages: Sequence[str | None]) -> np.ndarray:
+        """str objects [N]: where documents of these languages go."""
+        if not self.by_language:
+            return np.full(len(languages), self.domain, object)
+        for language in set(languages):
+            check_language(language or UNKNOWN, InputError, f"documents of {self.file.uri} are of")
+        return np.array([f"{self.domain}-{language or UNKNOWN}" for language in languages], object)
 
-def parts_of(domains: Sequence[Domain]) -> list[Part]:
-    """All parts of a corpus. Raises InputError for a file that can't be opened, or two with the same ids to come."""
+
+def check_language(code: str, error: type[JacorpusError], what: str) -> None:
+    """Raises ``error`` for a language that can't be part of a name: letters and digits, joined by - or _."""
+    if not _LANGUAGE.fullmatch(code):
+        raise error(f"{what} language `{code}`, which can't name a domain; a language is a code such as ja or zh-Hant")
+
+
+def parts_of(domains: Sequence[Domain], by_language: Collection[str] = ()) -> list[Part]:
+    """All parts of a corpus. by_language: names of domains to be split by language.
+
+    Raises InputError for a file that can't be opened, or two with the same ids to come.
+    """
     found = []
     for domain in domains:
         seen: dict[str, str] = {}
@@ -102,7 +135,7 @@ def parts_of(domains: Sequence[Domain]) -> list[Part]:
                 )
             seen[file.name] = file.uri
             found += [
-                Part(domain.name, file, span, domain.shards, domain.column, size)
+                Part(domain.name, file, span, domain.shards, domain.column, size, domain.name in by_language)
                 for span, size in _cut(file, domain.shards, domain.column)
             ]
     return found

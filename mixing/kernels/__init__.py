@@ -1,0 +1,1 @@
+"""Numba kernels of count tables: readable twin first, fast path second, what is public last."""

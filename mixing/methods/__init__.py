@@ -1,0 +1,1 @@
+"""Mixing methods, one a file; ``mixing.method`` says what one is."""
