@@ -166,7 +166,7 @@ def mixture_of(
         if not use_mixture and found.facts.get("settings_that_decide") != deciding(settings):
             raise RecipeError(
                 f"the mixture at {mixture} was made for other wishes than this recipe's [mixing] and [train] tokens; "
-                f"run `jacorpus mix optimize` with it again"
+                f"run `jacorpus mix optimize` with it again, or name it with --mixture to use it as it is"
             )
         weights, told = found.for_tokens(tokens.manifest)
         if told and notes is not None:

@@ -139,11 +139,11 @@ class Task:
         return Mixture(result.weights, self.domains, "token", fingerprint, entry["key"], self.key, facts_of(result))
 
 
-def checked(table: str, given: Mapping[str, Any], kind: type, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def checked(table: str, given: Mapping[str, Any], kind: type) -> dict[str, Any]:
     """Keys of [mixing.TABLE] that a settings class has. Raises RecipeError for others, and for wrong types."""
     from pydantic import TypeAdapter, ValidationError
 
-    names = [f.name for f in fields(kind) if f.name not in (fixed or {})]
+    names = [f.name for f in fields(kind)]
     for key in given:
         if key not in names:
             raise RecipeError(f"[mixing.{table}] has no key `{key}`{nearest(key, names)}; it has {', '.join(names)}")
