@@ -34,6 +34,9 @@ CURVE_POINTS = 61
 SHOWN = 0.15
 """Nats over a curve's least that are drawn."""
 
+FROM = "unique tokens are from"
+"""Column of sentences, which a terminal has no room for."""
+
 
 def amount(value: float) -> str:
     """Three digits and a letter.
@@ -143,7 +146,7 @@ def source_table(plan: Plan) -> Table:
     ]
     columns = [Column(name) for name in ("source", "language", "unique")]
     columns += [Column("share", "share"), Column("seen"), Column("epochs"), Column("effective")]
-    columns += [Column("next token"), Column("unique tokens are from")]
+    columns += [Column("next token"), Column(FROM)]
     note = (
         f"Shares {plan.weights}. Effective: what the seen tokens are worth in new ones. Next token: worth of one more."
     )

@@ -307,8 +307,14 @@ def _print(plan: "Plan", published: bool, assumed: bool) -> None:
 
 def _print_table(table: "Table") -> None:
     from jacorpus.report.numbers import show
+    from mixing.plan_report import FROM
 
     rows = [[show(cell, column.unit) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows]
-    console.print_table(table.title, [column.title for column in table.columns], rows, 1)
-    if table.note:
-        console.result.print(table.note, style="dim")
+    titles = [column.title for column in table.columns]
+    if titles[-1] != FROM:
+        console.print_table(table.title, titles, rows, 1)
+        return
+    console.print_table(table.title, titles[:-1], [row[:-1] for row in rows], 1)
+    for row in rows:
+        if row[-1]:
+            console.result.print(f"{row[0]}: unique tokens are from {row[-1]}")
