@@ -306,6 +306,7 @@ def warnings_of(result: Result) -> tuple[str, ...]:
     for (word, _, share), over in zip(problem.keep, chosen.over, strict=True):
         if over > 1e-6:
             found.append(f"keep.{word} = {share:g} is not met by {chosen.name}: {over:.4f} bits per byte over")
+    found += _broken_when_measured(result)
     epochs = problem.epochs(chosen.weights)
     for domain, times in zip(problem.domains.all, epochs, strict=True):
         if times > 4.005:
@@ -314,6 +315,24 @@ def warnings_of(result: Result) -> tuple[str, ...]:
                 f"with [mixing] epochs"
             )
     return (*found, *chosen.answer.notes)
+
+
+def _broken_when_measured(result: Result) -> list[str]:
+    """Losses to keep that were predicted to be kept and, by tiny models, are not; where the prior was judged too."""
+    problem, chosen, found = result.problem, result.chosen, []
+    priors = [row for row in result.rows if float(np.abs(row.weights - problem.prior).sum()) < SAME]
+    if not priors or not len(chosen.judged):
+        return []
+    for word, table, share in problem.keep:
+        kept = problem.weight_of(problem.sets, table)
+        rise = float((chosen.judged @ kept / (priors[0].judged @ kept) - 1).mean())
+        if rise > share:
+            less = f", such as {share * share / rise:.2g}" if share else ""
+            found.append(
+                f"keep.{word} = {share:g} is not met by {chosen.name} when measured: tiny models lose {rise:.1%} "
+                f"against the prior's mixture; ask for less{less}"
+            )
+    return found
 
 
 def facts_of(result: Result) -> dict[str, Any]:

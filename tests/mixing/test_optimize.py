@@ -245,6 +245,28 @@ def test_one_seed_tells_no_difference() -> None:
     assert "one seed can't tell natural and uniform apart; judge with 3 or more" in found.warnings
 
 
+def test_a_loss_kept_by_prediction_and_not_when_measured_is_said() -> None:
+    words = words_of(SOME)
+    wishes = {"target": {"ja": 1.0}, "keep": {"en": 0.02}, "judge": 2}
+    true = TinyModels(words, SOME.names, noise=0.0)
+    calm = run({**wishes, "keep": {"en": 0.5}}, proxy_of=lambda: true)
+    assert not any("when measured" in text for text in calm.warnings)
+    english = [i for i, name in enumerate(SOME.names) if name.startswith("en")]
+    steeper = words.sources.copy()  # models that need English text more than the tables know
+    steeper[english] = np.roll(steeper[english], 3, axis=1)
+    held_out = words.held_out.copy()
+    held_out[english] = steeper[english]
+    judge = TinyModels(Words(steeper, held_out, words.sets), SOME.names, noise=0.0)
+    found = run(wishes, proxy_of=lambda: judge)
+    prior = next(row for row in found.rows if row.name == "natural")
+    kept = found.problem.weight_of(found.problem.sets, found.problem.keep[0][1])
+    rise = float((found.chosen.judged @ kept / (prior.judged @ kept) - 1).mean())
+    told = [text for text in found.warnings if "when measured" in text]
+    assert bool(told) == (rise > 0.02)
+    assert rise > 0.02, "this world is one where prediction and measurement part"
+    assert f"tiny models lose {rise:.1%}" in told[0]
+
+
 def test_a_judge_that_cannot_measure_a_set_says_which() -> None:
     some = domains(a=100, b=0)
     judge = TinyModels(Words(world(1), world(1), ("a",)), ("a",))
