@@ -7,7 +7,8 @@ Two questions, both with Japanese at 50 % or less and English within 2 % of the 
 
     all     target: all four Japanese domains alike
     scarce  target: Japanese encyclopedia articles, of which there are none to train on
-    scarce, English within 1 %  the same with a tighter wish, asked after the tables' 2 % had been 3.4 % when measured
+    scarce, keep 1 % / .5 %     the same with tighter wishes, asked after the tables' 2 % had been 3.4 % when measured,
+                                and their 1 % 2.3 %
 
 A difference counts where the mean over seeds exceeds two standard deviations of the seeds' paired differences. Seeds
 change the start of the model and the order of text; the held-out text is the same.
@@ -30,7 +31,8 @@ LIMITS: dict[str, Any] = {"languages": {"ja": 0.5}, "keep": {"en": 0.02}, "judge
 QUESTIONS: dict[str, dict[str, Any]] = {
     "all": {"target": {"ja": 1.0}, **LIMITS},
     "scarce": {"target": {"ja-wiki": 1.0}, "held_out": ["ja-wiki"], **LIMITS},
-    "scarce, English within 1 %": {"target": {"ja-wiki": 1.0}, "held_out": ["ja-wiki"], **LIMITS, "keep": {"en": 0.01}},
+    "scarce, keep 1 %": {"target": {"ja-wiki": 1.0}, "held_out": ["ja-wiki"], **LIMITS, "keep": {"en": 0.01}},
+    "scarce, keep .5 %": {"target": {"ja-wiki": 1.0}, "held_out": ["ja-wiki"], **LIMITS, "keep": {"en": 0.005}},
 }
 TOKENS = 262_144
 """A proxy run's, and what the mixture is for."""
