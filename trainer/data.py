@@ -57,8 +57,9 @@ class RowArrays:
 
         from trainer.batch import TokenBatch
 
-        arrays = (self.tokens_BT, self.targets_BT, self.weight_BT, self.document_BT, self.domain_B)
-        return TokenBatch(*(torch.from_numpy(array) for array in arrays))
+        tokens, targets, weight = map(torch.from_numpy, (self.tokens_BT, self.targets_BT, self.weight_BT))
+        document, domain = map(torch.from_numpy, (self.document_BT, self.domain_B))
+        return TokenBatch(tokens, targets, weight, document, domain)
 
 
 @dataclass(frozen=True)

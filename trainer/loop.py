@@ -89,7 +89,8 @@ class Job:
     objective: gives ``trainer.objective.Sums`` of a TokenBatch, spread over ranks. module: the same, unspread.
     weigh: (loss by domain in nats, tokens by domain) -> facts of a step for the log, such as bits per byte.
     evaluate: (step) -> rows for the log; called every eval_every steps and at the end, on all ranks.
-    identity: what fixes the batches; a checkpoint keeps it. checkpoint_every: 0 for none at all.
+    identity: what fixes the batches; a checkpoint keeps it. checkpoint_every: 0 for none at all. ahead: whether batches
+    are made beside training; not where they depend on the weights (a source that generates).
     """
 
     objective: nn.Module
@@ -112,6 +113,7 @@ class Job:
     keep: int = 2
     keep_every: int = 0
     profile: bool = False
+    ahead: bool = True
     weigh: Callable[[list[float], list[float]], dict[str, Any]] = lambda nats, weights: {}
     speed: Callable[[int, float], dict[str, Any]] = lambda step, tokens_per_s: {}
     evaluate: Callable[[int], list[Row]] = lambda step: []
@@ -194,7 +196,8 @@ class Loop:
         numbers = range(self.step + self.offset, self.job.source.steps)
         pin = self.world.device.type == "cuda"
         self._clock, self._clock_step = time.monotonic(), self.step
-        with Prefetch(self.job.source.batch, numbers, pin=pin) as batches:
+        made = Prefetch(self.job.source.batch, numbers, pin=pin) if self.job.ahead else nullcontext(self._made(numbers))
+        with made as batches:
             for batch in batches:
                 self._update(batch)
                 if profiler is not None:
@@ -210,6 +213,11 @@ class Loop:
                     self._checkpoint()
                 if self.world.size == 1 and self._wanted.is_set():
                     self._interrupted()
+
+    def _made(self, numbers: range) -> Iterator[TokenBatch]:
+        """Batches, each made when the update before it is done."""
+        for number in numbers:
+            yield self.job.source.batch(number)
 
     def _due(self, every: int) -> bool:
         return self.step == self.last_step or (every > 0 and self.step % every == 0)
@@ -233,7 +241,7 @@ class Loop:
     def _gradients(self, batch: TokenBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Gradients of the batch's mean, by micro-batches; (weight of the global batch, sums measured over it)."""
         job, world = self.job, self.world
-        weight = world.sum(batch.weight_BT.sum().to(world.device)).clamp(min=1.0)
+        weight = world.sum(batch.weight().to(world.device)).clamp(min=1.0)
         measured: list[torch.Tensor] = []
         rows = len(batch.domain_B)
         for first in range(0, rows, job.micro_rows):

@@ -120,8 +120,8 @@ class References:
 
 def picked(batch: TokenBatch, rows: torch.Tensor) -> TokenBatch:
     """Some rows of a batch, by their numbers."""
-    columns = (batch.tokens_BT, batch.targets_BT, batch.weight_BT, batch.document_BT, batch.domain_B)
-    return TokenBatch(*(column[rows] for column in columns))
+    tokens, targets, weight = batch.tokens_BT[rows], batch.targets_BT[rows], batch.weight_BT[rows]
+    return TokenBatch(tokens, targets, weight, batch.document_BT[rows], batch.domain_B[rows])
 
 
 class Steering(Loop):

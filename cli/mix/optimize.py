@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import console
-from cli.train import Json, Overrides, Quiet, Verbose
+from cli.train.options import Json, Overrides, Quiet, Verbose
 
 
 def optimize(

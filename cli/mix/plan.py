@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import console
-from cli.train import Json, Verbose
+from cli.train.options import Json, Verbose
 
 if TYPE_CHECKING:
     from jacorpus.report.report import Table

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import console
-from cli.train import Json, Verbose
+from cli.train.options import Json, Verbose
 
 
 def show(

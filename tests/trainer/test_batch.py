@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -13,10 +13,21 @@ def batch() -> TokenBatch:
     return TokenBatch(tokens, tokens + 1, torch.ones(5, 4), document, torch.arange(5, dtype=torch.int32))
 
 
+TENSORS = [field.name for field in fields(TokenBatch) if field.name != "extra"]
+
+
 def test_rows(batch: TokenBatch) -> None:
     part = batch.rows(1, 3)
-    for field in fields(TokenBatch):
-        assert torch.equal(getattr(part, field.name), getattr(batch, field.name)[1:3])
+    for name in TENSORS:
+        assert torch.equal(getattr(part, name), getattr(batch, name)[1:3])
+
+
+def test_what_an_objective_needs_beside_travels_along(batch: TokenBatch) -> None:
+    more = replace(batch, extra={"advantage_BT": torch.arange(20.0).view(5, 4), "weight_B": torch.full((5,), 0.5)})
+    part = more.rows(1, 3).to("cpu")
+    assert torch.equal(part.extra["advantage_BT"], more.extra["advantage_BT"][1:3])
+    found = batch.weight(), more.weight(), part.weight()
+    assert tuple(map(float, found)) == (20, 2.5, 1)  # rows weigh in place of tokens
 
 
 def test_micro_batches_are_all_rows_in_order(batch: TokenBatch) -> None:
@@ -28,9 +39,9 @@ def test_micro_batches_are_all_rows_in_order(batch: TokenBatch) -> None:
 
 def test_to_keeps_values_and_types(batch: TokenBatch) -> None:
     moved = batch.to("cpu")
-    for field in fields(TokenBatch):
-        assert torch.equal(getattr(moved, field.name), getattr(batch, field.name))
-        assert getattr(moved, field.name).dtype == getattr(batch, field.name).dtype
+    for name in TENSORS:
+        assert torch.equal(getattr(moved, name), getattr(batch, name))
+        assert getattr(moved, name).dtype == getattr(batch, name).dtype
     assert moved.to("meta").tokens_BT.device.type == "meta"
 
 
