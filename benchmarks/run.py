@@ -49,6 +49,7 @@ ALONE = (
     "regmix",
     "mix_plan",
     "mixing_speed",
+    "posttrain_closed_forms",
     "mixing_target",
     "gpu_kernels",
     "gpu_train",

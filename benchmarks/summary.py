@@ -27,6 +27,7 @@ READY = (
         "count_tables",
         "regmix",
         "mix_plan",
+        "posttrain_closed_forms",
     ),
 )
 Row = dict[str, Any]

@@ -20,7 +20,7 @@ class TrainingBar:
     """
 
     def __init__(self, total_steps: int, quiet: bool = False) -> None:
-        self.total, self.quiet = total_steps, quiet
+        self.total, self.quiet, self.name = total_steps, quiet, "train"
         self.bar: Progress | None = None
         self._task: TaskID | None = None
         self._row: dict[str, Any] = {}
@@ -31,7 +31,7 @@ class TrainingBar:
     def __enter__(self) -> "TrainingBar":
         if not self.quiet and console.notes.is_terminal:
             self.bar = Progress(
-                TextColumn("train"),
+                TextColumn("{task.description}"),
                 BarColumn(20),
                 TextColumn("{task.fields[line]}", markup=False),
                 console=console.notes,
@@ -45,6 +45,14 @@ class TrainingBar:
             self.bar.stop()
         elif not self.quiet and self._row is not self._said:
             console.notes.print(self.line())
+
+    def begin(self, name: str, total_steps: int) -> None:
+        """Another run, or the next stage of one: the bar starts anew."""
+        self.total, self.name = total_steps, name
+        self._row = self._said = {}
+        self._paces.clear()
+        if self.bar and self._task is not None:
+            self.bar.reset(self._task, total=total_steps, description=name, line="")
 
     def update(self, row: Mapping[str, Any]) -> None:
         """A step was made. Keys that are absent or None are left out."""
@@ -66,7 +74,8 @@ class TrainingBar:
     def line(self) -> str:
         """``step 1,200/6,000  39.3M tokens  loss 3.102  1.221 bits/byte  61,400 tok/s  1:02:07 left``."""
         row = self._row
-        parts = [f"step {row['step'] + 1:,}/{self.total:,}"]
+        name = "" if self.name == "train" else f"{self.name}: "
+        parts = [f"{name}step {row['step'] + 1:,}/{self.total:,}"]
         for key, form in (
             ("tokens", lambda n: f"{_short(n)} tokens"),
             ("loss", "loss {:.3f}".format),

@@ -15,7 +15,7 @@ from typing import Any
 from jacorpus.errors import RecipeError, nearest
 from jacorpus.resolve import FAMILIES, build, default_label, known_stages, options_of, resolve
 
-LATER_TABLES = ("tokenizer", "mixing", "model", "train")
+LATER_TABLES = ("tokenizer", "mixing", "model", "train", "posttrain")
 """Tables of the steps after the corpus: kept as they are for those commands."""
 
 _SOURCE_KEYS = ("use", "domain", "paths", "priority")

@@ -68,9 +68,13 @@ def build(use: str, options: dict[str, Any], where: str) -> Any:
 
     where: what to call the table in an error, such as ``[[stage]] 3``.
     """
+    return instance(resolve(use), use, options, where)
+
+
+def instance(cls: type, use: str, options: dict[str, Any], where: str) -> Any:
+    """A frozen dataclass with these options, types checked; errors as ``build``. use: what the recipe calls it."""
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-    cls = resolve(use)
     fields = {f.name for f in dataclasses.fields(cls) if f.init}
     for name in options:
         if name not in fields:
