@@ -14,6 +14,7 @@ teacher in 8 and 4 bits, where torchao is there. A folder as argument keeps the 
 """
 
 import importlib.util
+import json
 import sys
 import tempfile
 import time
@@ -35,7 +36,7 @@ from trainer.pretrain import Pretraining
 from trainer.prune import Shares, prune
 from trainer.quantize import save_quantized
 
-TEACHER_TOKENS = 1_572_864
+TEACHER_TOKENS = 1_048_576
 SHARES = {"layers": 0.5, "ffn": 0.5}
 LOSS = {"temperature": 1.0, "ce": 0.5}
 AIM = 0.9
@@ -45,7 +46,13 @@ TRAIN = {
     **{"batch_tokens": 1024, "seq_len": 256, "lr": 4e-3, "warmup": 0.05, "precision": "bf16", "tensorboard": False},
     **{"checkpoint_every": 2000, "keep": 1, "threads": 1, "eval_tokens": 40_960, "seed": 1},
 }
-AFTERWARDS = {**TRAIN, "batch_tokens": 512, "warmup": 0.1, "schedule": "linear", "seed": 2}
+AFTERWARDS = {
+    **{**TRAIN, "batch_tokens": 256, "lr": 2.5e-3, "warmup": 0.1, "schedule": "linear"},
+    **{"betas": [0.9, 0.98], "skip_spikes": False},
+}
+SEEDS = (2, 3)
+"""Of what trains afterwards: the order of text, and the start from scratch. The settings were chosen with the first."""
+
 MIXING = {"weights": {"novels": 1, "manuals": 1}}
 ALONE = {"ffn": 0.5, "heads": 0.5, "mamba": 0.5, "hidden": 0.75, "layers": 0.5}
 DICE = 4
@@ -71,12 +78,15 @@ class Judge:
 
 def trained(what: str, folder: Path, judge: Judge, run: Any) -> dict[str, Any]:
     """One run, or what it left before."""
-    began = time.process_time()
+    kept, began, whole = folder / "row.json", time.process_time(), not (folder / "checkpoints").exists()
     made = run.run(Silent())
-    loss, seconds = judge.loss(open_model(folder).model), round(time.process_time() - began, 1)
-    print(f"{what:14} {made['parameters']:,} parameters, {made['tokens']:,} tokens: loss {loss:.4f}  {seconds:.0f} s")
-    facts = {key: made[key] for key in ("parameters", "tokens", "steps", "skipped")}
-    return {"model": what, **facts, "loss": loss, "cpu_s": seconds}
+    if not kept.is_file():
+        seconds = round(time.process_time() - began, 1) if whole else None  # of a run in several parts nobody knows
+        loss = judge.loss(open_model(folder).model)
+        facts = {key: made[key] for key in ("parameters", "tokens", "steps", "skipped")}
+        kept.write_text(json.dumps({"model": what, **facts, "loss": loss, "cpu_s": seconds}))
+    print(row := json.loads(kept.read_text()), flush=True)
+    return row
 
 
 def small_table(model: Model) -> dict[str, Any]:
@@ -86,8 +96,22 @@ def small_table(model: Model) -> dict[str, Any]:
     return {**MODEL, **sizes, "layers": [layer.mixer for layer in layers]}
 
 
+def afterwards(folder: Path, tokens: Tokens, small: Model, seed: int) -> dict[str, Pretraining]:
+    """What trains on a tenth of the teacher's tokens."""
+    amount = TEACHER_TOKENS // 10 // AFTERWARDS["batch_tokens"] * AFTERWARDS["batch_tokens"]
+    tables = {"mixing": MIXING, "train": {**AFTERWARDS, "tokens": amount, "seed": seed}}
+    out, teacher, pruned = (folder / name for name in (f"afterwards-{seed}", "teacher", "pruned"))
+    loss = DistillSettings(**LOSS)
+    found: dict[str, Pretraining] = {
+        "distilled": Distilling(tables, tokens.folder, out / "distilled", teacher, pruned, loss)
+    }
+    for name, start in (("text alone", {"init": str(pruned)}), ("from scratch", small_table(small))):
+        found[name] = Pretraining({**tables, "model": start}, tokens.folder, out / name)
+    return found
+
+
 def orders(importance: Importance, judge: Judge, model: Model) -> list[dict[str, Any]]:
-    """Each kind of pruning alone, with units kept in four orders."""
+    """Each kind of pruning alone, with units kept in three orders."""
 
     def changed(change: Any) -> Importance:
         ffn, heads = ([change(each) for each in of] for of in (importance.ffn, importance.heads))
@@ -102,7 +126,7 @@ def orders(importance: Importance, judge: Judge, model: Model) -> list[dict[str,
         row = {"pruned": kind, "stays": share, "most_important": judge.loss(prune(model, importance, shares))}
         row |= {"random_mean": sum(losses) / DICE, "random": losses}
         rows.append({**row, "least_important": judge.loss(prune(model, changed(torch.neg), shares))})
-        print(rows[-1])
+        print(rows[-1], flush=True)
     return rows
 
 
@@ -118,7 +142,7 @@ def bits(teacher: Path, folder: Path, tokens: Tokens, judge: Judge) -> list[dict
         loss = judge.loss(open_model(folder / f"bits{number}{embeddings}").model)
         size = facts["bytes"] / facts["bytes_16_bit"]
         rows.append({**facts, "loss": loss, "loss_change": loss / before - 1, "size_of_16_bit": size})
-        print(rows[-1])
+        print(rows[-1], flush=True)
     return rows
 
 
@@ -129,32 +153,23 @@ def main(folder: Path) -> int:
     torch.set_num_threads(1)
     tokens = japanese_tokens(folder)
     judge, entry = Judge(tokens), tokens.manifest["tokenizer"]
-    places = {name: folder / name for name in ("teacher", "pruned", "distilled", "text alone", "from scratch")}
+    teacher, pruned = folder / "teacher", folder / "pruned"
     tables: dict[str, Any] = {"model": MODEL, "mixing": MIXING, "train": {**TRAIN, "tokens": TEACHER_TOKENS}}
-    rows = [trained("teacher", places["teacher"], judge, Pretraining(tables, tokens.folder, places["teacher"]))]
-    model, began = open_model(places["teacher"]).model, time.process_time()
+    rows = [trained("teacher", teacher, judge, Pretraining(tables, tokens.folder, teacher))]
+    model = open_model(teacher).model
     importance = measure(model, calibration(tokens, 256, 16_384))
     small = prune(model, importance, Shares(**SHARES))
-    save_model(places["pruned"], small, entry, entry["eos_id"], 0, tokens.folder)
-    pruned = {"model": "pruned", "parameters": small.config.parameters(), "tokens": 0, "loss": judge.loss(small)}
-    rows.append({**pruned, "shares": SHARES, "cpu_s": round(time.process_time() - began, 1)})
-    print(f"pruned         {pruned['parameters']:,} parameters: loss {pruned['loss']:.4f}")
-    train = {**AFTERWARDS, "tokens": TEACHER_TOKENS // 10 // AFTERWARDS["batch_tokens"] * AFTERWARDS["batch_tokens"]}
-    tables = {"mixing": MIXING, "train": train}
-    runs = {
-        "distilled": Distilling(
-            *(tables, tokens.folder, places["distilled"], places["teacher"], places["pruned"]), DistillSettings(**LOSS)
-        )
-    }
-    for name, start in (("text alone", {"init": str(places["pruned"])}), ("from scratch", small_table(small))):
-        runs[name] = Pretraining({**tables, "model": start}, tokens.folder, places[name])  # type: ignore[assignment]
-    for name, run in runs.items():
-        row = trained(name, places[name], judge, run)
-        row["recovered"] = (pruned["loss"] - row["loss"]) / (pruned["loss"] - rows[0]["loss"])
-        rows.append(row)
-        print(f"{name}: {row['recovered']:.1%} of the gap")
-    settings = {"model": MODEL, "train": TRAIN, "afterwards": train, "loss": LOSS, "aim": AIM}
-    rows = [settings, *rows, *orders(importance, judge, model), *bits(places["teacher"], folder, tokens, judge)]
+    save_model(pruned, small, entry, entry["eos_id"], 0, tokens.folder)
+    before, best = judge.loss(small), rows[0]["loss"]
+    rows.append({"model": "pruned", "parameters": small.config.parameters(), "shares": SHARES, "loss": before})
+    print(rows[-1], flush=True)
+    for seed in SEEDS:
+        for name, run in afterwards(folder, tokens, small, seed).items():
+            row = trained(name, run.out, judge, run)
+            rows.append({**row, "seed": seed, "recovered": (before - row["loss"]) / (before - best)})
+            print(f"{name}, seed {seed}: {rows[-1]['recovered']:.1%} of the gap", flush=True)
+    settings = {"model": MODEL, "train": TRAIN, "afterwards": AFTERWARDS, "loss": LOSS, "aim": AIM}
+    rows = [settings, *rows, *orders(importance, judge, model), *bits(teacher, folder, tokens, judge)]
     print(save("prune_distill", rows, ["torch"]))
     return 0
 

@@ -28,6 +28,9 @@ READY = (
         "regmix",
         "mix_plan",
         "posttrain_closed_forms",
+        "japanese_verifier",
+        "prune_distill",
+        "pfgen_scoring",
     ),
 )
 Row = dict[str, Any]

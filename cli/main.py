@@ -14,6 +14,7 @@ from cli.demo import demo
 from cli.doctor import doctor
 from cli.evaluate import evaluate
 from cli.generate import generate
+from cli.synthesize import synthesize
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +29,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(recipe.app, name="recipe")
 app.command()(generate)
 app.command()(evaluate)
+app.command()(synthesize)
 app.command()(demo)
 app.command()(doctor)
 

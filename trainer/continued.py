@@ -43,7 +43,7 @@ def continued(table: dict[str, Any], tokens: Tokens) -> tuple[ModelConfig, Calla
         raise RecipeError(f"[model] init must be the folder of a trained model, got {table['init']!r}")
     path = Path(table["init"])
     opened = open_model(path)
-    _same_tokenizer(path, opened, tokens)
+    same_tokenizer(path, opened, tokens)
     model = opened.model
     if "widen" in table or "deepen" in table:
         from trainer.reuse import deepen, widen
@@ -81,7 +81,7 @@ def _whole(table: dict[str, Any], key: str) -> int:
     return value
 
 
-def _same_tokenizer(path: Path, opened: Any, tokens: Tokens) -> None:
+def same_tokenizer(path: Path, opened: Any, tokens: Tokens) -> None:
     """Ids mean the same to the model and the shards."""
     entry = tokens.manifest["tokenizer"]
     theirs = opened.tokenizer.fingerprint if opened.tokenizer is not None else None

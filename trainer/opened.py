@@ -35,8 +35,9 @@ _PER_HEAD = ("q_weight", "k_weight")
 
 @dataclass(frozen=True)
 class Opened:
-    """A model ready to be asked. tokenizer, eos_id, step, seq_len (the longest rows of its training): None where the
-    folder names none; lacks: why there is no tokenizer, and what to do."""
+    """A model ready to be asked. tokenizer, eos_id, step, seq_len (the longest rows of its training), chat (name,
+    template and stop_id of a chat model): None where the folder names none; lacks: why there is no tokenizer, and
+    what to do."""
 
     model: Model
     config: ModelConfig
@@ -46,6 +47,7 @@ class Opened:
     folder: Path
     lacks: str = "it names none; save it with one"
     seq_len: int | None = None
+    chat: Mapping[str, Any] | None = None
 
     def need_tokenizer(self) -> "Tokenizer":
         """The tokenizer. Raises InputError where there is none, or it has ids the model knows nothing of."""
@@ -151,7 +153,9 @@ def open_model(path: str | Path, device: torch.device | str = "cpu", dtype: torc
     tokenizer, eos_id, lacks = found
     phases = about.get("plan", {}).get("phases", [])
     seq_len = max((phase["seq_len"] for phase in phases), default=about.get("max_position_embeddings"))
-    return Opened(model, model.config, tokenizer, eos_id, step, folder, lacks or Opened.lacks, seq_len)
+    return Opened(
+        model, model.config, tokenizer, eos_id, step, folder, lacks or Opened.lacks, seq_len, about.get("chat")
+    )
 
 
 def default_dtype(device: torch.device | str) -> torch.dtype | None:
@@ -191,6 +195,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
 def _run_weights(folder: Path, config: ModelConfig) -> tuple[Model, int | None]:
     from safetensors import SafetensorError, safe_open
 
+    from trainer.quantize import restored
+
     path = folder / WEIGHTS
     if not path.is_file():
         return _checkpointed(folder, config)
@@ -198,7 +204,7 @@ def _run_weights(folder: Path, config: ModelConfig) -> tuple[Model, int | None]:
         model = Model(config)
     try:
         with safe_open(path, "pt") as file:
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, the file is no dictionary
+            weights = restored({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118, no dictionary
             step = (file.metadata() or {}).get("step")
         model.load_state_dict(weights, assign=True)
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -20,7 +20,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -36,6 +36,9 @@ from trainer.loop import Watcher
 from trainer.memory import keep_freed_memory
 from trainer.plan import Plan
 from trainer.settings import plan_of, schedule_of, settings_from_table
+
+if TYPE_CHECKING:
+    from trainer.running import Run
 
 
 class Pretraining:
@@ -115,19 +118,23 @@ class Pretraining:
     def run(self, watcher: Watcher) -> dict[str, Any]:
         """Train, from where the folder is; returns what came out. Raises JacorpusError; KeyboardInterrupt after Ctrl-C
         with a checkpoint written."""
-        from trainer.running import Run
-
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
         world = distributed.start(self.settings.device)
         try:
-            with _alone(self.out, world):
+            with alone(self.out, world):
                 distributed.deterministic(world.device)
                 if world.device.type == "cpu":
                     keep_freed_memory()
-                return Run(self, world, watcher).execute()
+                return self.runner(world, watcher).execute()
         finally:
             distributed.stop(world)
+
+    def runner(self, world: World, watcher: Watcher) -> "Run":
+        """This run while it runs."""
+        from trainer.running import Run
+
+        return Run(self, world, watcher)
 
     def about(self) -> dict[str, Any]:
         """What config.json says beside the model."""
@@ -211,7 +218,7 @@ def _check_shards(tokens: Tokens) -> None:
 
 
 @contextmanager
-def _alone(out: Path, world: World) -> Iterator[None]:
+def alone(out: Path, world: World) -> Iterator[None]:
     """Hold the folder against a second run."""
     if not world.first:
         yield

@@ -84,11 +84,7 @@ class Run:
         self.given, self.world, self.watcher = given, world, watcher if world.first else Silent()
         self.settings, self.tokens, self.plan = given.settings, given.tokens, given.plan
         self.model = self._model()
-        reference = self._reference()
-        ratio = self.settings.select.ratio if self.settings.select else None
-        self.module = LanguageModeling(self.model, len(self.plan.domains), self.settings.z_loss, reference, ratio).to(
-            world.device
-        )
+        self.module = self._objective().to(world.device)
         self.objective = distributed.spread(self.module, list(self.model.layers), self.settings.parallel, world)
         if self.settings.compile:
             for layer in self.model.layers:
@@ -108,6 +104,11 @@ class Run:
             model.load_state_dict(self.given.start())
         model.compute_dtype, model.checkpointing = self._dtype(), self.settings.checkpointing
         return model.to(self.world.device)
+
+    def _objective(self) -> LanguageModeling:
+        """What a step minimizes; another kind of training has another."""
+        ratio = self.settings.select.ratio if self.settings.select else None
+        return LanguageModeling(self.model, len(self.plan.domains), self.settings.z_loss, self._reference(), ratio)
 
     def _reference(self) -> Model | None:
         if self.settings.select is None:

@@ -43,6 +43,7 @@ def export(
         context_length=context_length or opened.seq_len or 4096,
         dtype=dtype,
         allow=set(allow or ()),
+        chat=opened.chat,
         force=force,
     )
     if json:

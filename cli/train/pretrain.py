@@ -44,7 +44,7 @@ def pretrain(
     for note in run.notes:
         console.notes.print(note)
     if dry_run:
-        console.print_json(run.summary()) if json else _print_plan(run)
+        console.print_json(run.summary()) if json else print_plan(run)
         return
     if force:
         run.clear()
@@ -52,7 +52,7 @@ def pretrain(
     if json and result:
         console.print_json(result)
     elif result:
-        _print(run, result)
+        print_result(run, result)
 
 
 def execute(run: "Pretraining", quiet: bool) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def execute(run: "Pretraining", quiet: bool) -> dict[str, Any]:
         return run.run(bar)
 
 
-def _print_plan(run: "Pretraining") -> None:
+def print_plan(run: "Pretraining") -> None:
     summary = run.summary()
     say = console.result.print
     say(f"{summary['parameters']:,} parameters: {_runs(summary['layers'])}, {summary['vocab_size']:,} ids")
@@ -86,7 +86,7 @@ def _runs(mixers: list[str]) -> str:
     return str(mixers)
 
 
-def _print(run: "Pretraining", result: dict[str, Any]) -> None:
+def print_result(run: "Pretraining", result: dict[str, Any]) -> None:
     say = console.result.print
     say(
         f"{result['parameters']:,} parameters trained on {result['tokens']:,} tokens in {result['steps']:,} steps"

@@ -22,9 +22,14 @@ Domains = Mapping[str, Mapping[str, Measured]]
 
 
 def evaluation_report(
-    opened: Opened, domains: Domains, tasks: "Sequence[TaskResult]", windows: Windows, split: str = ""
+    opened: Opened,
+    domains: Domains,
+    tasks: "Sequence[TaskResult]",
+    windows: Windows,
+    split: str = "",
+    more: Sequence[Section] = (),
 ) -> Report:
-    """The page. domains or tasks may be empty."""
+    """The page. domains or tasks may be empty. more: sections that follow (trainer.evaluate.compare)."""
     facts = [Fact("weights", opened.config.parameters(), "count", f"{len(opened.config.layers)} layers")]
     if opened.step is not None:
         facts.append(Fact("step", opened.step, "count"))
@@ -36,6 +41,7 @@ def evaluation_report(
         sections.append(Section("bits_per_byte", "Bits per byte", _bits(domains, windows, split)))
     if tasks:
         sections.append(Section("tasks", "Tasks", _tasks(tasks)))
+    sections += more
     return Report(f"Evaluation of {opened.folder.name}", "How well a model predicts text and answers", tuple(sections))
 
 

@@ -7,6 +7,7 @@ gguf and safetensors are imported only while a file is written.
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ def export(
     context_length: int = 4096,
     dtype: str = "bf16",
     allow: set[str] | frozenset[str] = frozenset(),
+    chat: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write a model for a target: ``hf``, ``vllm``, ``mlx`` (folders) or ``gguf`` (a folder with model.gguf, or a file
@@ -39,12 +41,14 @@ def export(
     tokenizer: a tokenizer's file or folder, put into the export so that it gives the same ids; None leaves it out.
     eos_id, bos_id, pad_id: ids of special tokens; those left out are taken from the tokenizer. context_length: tokens,
     the longest text the export declares itself good for. dtype: fp32, bf16 or fp16. allow: names of refusals to
-    overrule. force: replace what lies at ``out``.
+    overrule. chat: what a run's config.json says of its chat template (hf.write_chat); folders hold it. force: replace
+    what lies at ``out``.
 
     Raises CheckError where the target would compute something else, RecipeError for unknown words, InputError where
     ``out`` is taken or the tokenizer can't be held, StorageError where nothing can be written.
     """
     from jacorpus.shards import storage_errors
+    from trainer.export.hf import write_chat
 
     out = Path(out)
     if dtype not in DTYPES:
@@ -62,22 +66,20 @@ def export(
             temporary.mkdir(parents=True)
             write = _gguf if target == "gguf" else _folder
             notes = write(model, config, family, target, temporary, tokenizer, ids, context_length, dtype)
+            if chat is not None and target != "gguf":
+                write_chat(temporary, chat)
             single = target == "gguf" and out.suffix == ".gguf"
             _put(temporary / "model.gguf" if single else temporary, out)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    files = {out.name: out} if out.is_file() else {p.name: p for p in sorted(out.iterdir())}
-    return {
-        "target": target,
-        "family": family,
-        "out": str(out),
-        "parameters": config.parameters(),
-        "context_length": context_length,
-        "dtype": dtype,
-        "allowed": allowed,
-        "notes": notes,
-        "files": {name: path.stat().st_size for name, path in files.items()},
-    }
+    facts = {"target": target, "family": family, "parameters": config.parameters(), "context_length": context_length}
+    return {**facts, "dtype": dtype, "allowed": allowed, "notes": notes, **_written(out)}
+
+
+def _written(out: Path) -> dict[str, Any]:
+    """Where it lies, and how large its files are."""
+    files = {out.name: out} if out.is_file() else {path.name: path for path in sorted(out.iterdir())}
+    return {"out": str(out), "files": {name: path.stat().st_size for name, path in files.items()}}
 
 
 def _folder(

@@ -13,6 +13,7 @@ class _Config(PretrainedConfig):
     """``shape`` is what the model is built from: sizes, and one table a layer."""
 
     defaults: ClassVar[dict[str, Any]] = {}
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012, transformers' name
 
     def __init__(self, **kwargs: Any) -> None:
         for name, default in self.defaults.items():
@@ -24,6 +25,12 @@ class _Config(PretrainedConfig):
     @abstractmethod
     def shape(self) -> dict[str, Any]:
         """Sizes, and one table a layer: each family reads them from its own fields."""
+
+    @property
+    def layer_types(self) -> list[str]:
+        """What a layer remembers, in transformers' words."""
+        names = {"mamba": "linear_attention", "window": "sliding_attention", "full": "full_attention"}
+        return [names[layer["mixer"]] for layer in (self.shape() or {"layers": ()})["layers"]]
 
     @property
     def layers_block_type(self) -> list[str]:
@@ -87,10 +94,6 @@ class Plamo3Config(_Config):
 
     def _full(self) -> list[bool]:
         return [(i + 1) % self.sliding_window_pattern == 0 for i in range(self.num_hidden_layers)]
-
-    @property
-    def layer_types(self) -> list[str]:
-        return ["full_attention" if full else "sliding_attention" for full in self._full()]
 
     @property
     def interleaved_sliding_window(self) -> list[int | None]:

@@ -5,13 +5,15 @@ and in vLLM by their own code; Llama's and Qwen3's load everywhere without.
 """
 
 import json
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from jacorpus.errors import InputError
 from trainer.config import ModelConfig
 from trainer.export.guard import full_pattern, mamba_step
 from trainer.export.names import ARCHITECTURES, outgoing
@@ -19,7 +21,7 @@ from trainer.model import Model
 from trainer.opened import save_tensors
 
 SHARD_BYTES = 5_000_000_000
-CODE = ("configuration_jacorpus.py", "modeling_jacorpus.py")
+CODE = ("configuration_jacorpus.py", "modeling_jacorpus.py", "places_jacorpus.py")
 DEFAULT_WINDOW = 2048
 """What the window's field says where no layer has one."""
 
@@ -126,6 +128,27 @@ def write_folder(
             shutil.copyfile(Path(__file__).parent / name, folder / name)
     rows, fp32 = head_rows(config, family, target), target != "mlx"
     write_safetensors(outgoing(config, family, model.named_parameters(), dtype, fp32, rows), folder)
+
+
+def write_chat(folder: Path, chat: Mapping[str, Any]) -> None:
+    """What a chat model was trained to read, into an exported folder: chat_template.jinja, which ``AutoTokenizer``
+    finds, and the end of a turn beside eos in generation_config.json.
+
+    chat: ``template``, Jinja text with generation tags around what the assistant says, and ``stop_id``, the id that
+    ends a turn. Raises InputError where the tags are missing: training on the assistant's words alone would train
+    on nothing.
+    """
+    template = chat["template"]
+    if not re.search(r"{%-?\s*generation\b", template):
+        raise InputError(
+            f"chat template {chat.get('name', '')} marks no words of the assistant; put them between "
+            "{% generation %} and {% endgeneration %}"
+        )
+    (folder / "chat_template.jinja").write_text(template, "utf-8")
+    path = folder / "generation_config.json"
+    table = json.loads(path.read_bytes())
+    ends = [table.get("eos_token_id"), chat["stop_id"]]
+    _write_json(path, table | {"eos_token_id": list(dict.fromkeys(id for id in ends if id is not None))})
 
 
 def _write_json(path: Path, table: dict[str, Any]) -> None:

@@ -1,58 +1,28 @@
 """The remote-code file of exported folders: models of jacorpus for transformers 5, in plain torch, for any device.
 
 It needs torch and transformers, nothing else, and is copied into the folder beside config.json (``auto_map``). A window
-counts keys seen back: a query sees itself and W keys before it. Padding (attention_mask 0) changes no result.
+counts keys seen back: a query sees itself and W keys before it. Padding at either end (attention_mask 0) changes no
+result. A row may hold several documents, none of which sees another. All projections are called as modules, so that
+adapters put in their place are heard.
 
 Letters: B rows, T new tokens, S keys, D d_model, H query heads, K key/value heads, P head size, M Mamba heads, C = M*P,
 N d_state, R dt rank, F feed-forward, V vocabulary.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import GenerationMixin, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .configuration_jacorpus import JacorpusConfig, Plamo2Config, Plamo3Config
+from .places_jacorpus import Frame, Hidden, Memory, Output, frame_of, starts_of
 
 CHUNK = 64
 QUERIES = 1024
-
-
-class Memory:
-    """What decoding remembers. layers: keys and values, or conv inputs and state. mask: bool [B, tokens so far]."""
-
-    def __init__(self) -> None:
-        self.layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.mask: torch.Tensor | None = None
-
-    is_compileable = False
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return 0 if self.mask is None else self.mask.shape[1]
-
-    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Rows in another order, for beam search."""
-        self.layers = {
-            i: (a.index_select(0, beam_idx), b.index_select(0, beam_idx)) for i, (a, b) in self.layers.items()
-        }
-        self.mask = None if self.mask is None else self.mask.index_select(0, beam_idx)
-
-
-@dataclass
-class Output(ModelOutput):
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
-    cache: Memory | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-
-    @property
-    def past_key_values(self) -> Memory | None:
-        return self.cache
 
 
 def _rms(x: torch.Tensor, scale: torch.Tensor | None, eps: float) -> torch.Tensor:
@@ -105,9 +75,7 @@ class Attention(nn.Module):
         elif self.kind == "shared":
             self.q_norm, self.k_norm = (Norm(size, 1.0, self.eps) for _ in range(2))
 
-    def forward(
-        self, x: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, memory: Memory, i: int
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, frame: Frame, memory: Memory | None, i: int) -> torch.Tensor:
         heads, kv_heads, window = self.layer["heads"], self.layer["kv_heads"], self.layer["window"]
         qkv = self.qkv_proj(x).unflatten(-1, (-1, self.size))
         q, k, v = qkv.split((heads, kv_heads, kv_heads), 2)
@@ -117,16 +85,17 @@ class Attention(nn.Module):
             q, k = _rms(q, self.q_weight, self.eps), _rms(k, self.k_weight, self.eps)
         elif self.kind == "shared":
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = (_rotated(t, position, self.layer["rope_base"], self.scaling).to(x.dtype) for t in (q, k))
-        if i in memory.layers:
-            k, v = (torch.cat((old, new), 1) for old, new in zip(memory.layers[i], (k, v), strict=True))
-        keep = k.shape[1] if window is None else min(window, k.shape[1])
-        memory.layers[i] = k[:, k.shape[1] - keep :], v[:, v.shape[1] - keep :]
-        return self.o_proj(_attend(q, k, v, mask[:, -k.shape[1] :], window).flatten(2))
+        q, k = (_rotated(t, frame.position, self.layer["rope_base"], self.scaling).to(x.dtype) for t in (q, k))
+        if memory is not None:
+            if i in memory.layers:
+                k, v = (torch.cat((old, new), 1) for old, new in zip(memory.layers[i], (k, v), strict=True))
+            keep = k.shape[1] if window is None else min(window, k.shape[1])
+            memory.layers[i] = k[:, k.shape[1] - keep :], v[:, v.shape[1] - keep :]
+        return self.o_proj(_attend(q, k, v, frame.document[:, -k.shape[1] :], window).flatten(2))
 
 
 def _attend(
-    q_BTHP: torch.Tensor, k_BSKP: torch.Tensor, v_BSKP: torch.Tensor, mask_BS: torch.Tensor, window: int | None
+    q_BTHP: torch.Tensor, k_BSKP: torch.Tensor, v_BSKP: torch.Tensor, document_BS: torch.Tensor, window: int | None
 ) -> torch.Tensor:
     """The T queries are the last of S tokens; some at a time, so that masks stay small."""
     q, k, v = (t.transpose(1, 2) for t in (q_BTHP, k_BSKP, v_BSKP))
@@ -138,7 +107,8 @@ def _attend(
         query, key = (torch.arange(*ends, device=q.device) for ends in ((first, last), (low, last)))
         back = query[:, None] - key[None]
         near = back >= 0 if window is None else (back >= 0) & (back <= window)
-        seen = (near & mask_BS[:, None, low:last]) | (back == 0)  # padding sees itself: a row of none would be NaN
+        same = document_BS[:, first:last, None] == document_BS[:, None, low:last]
+        seen = near & same  # padding sees padding, itself at least: a row of none would be NaN
         part = q[:, :, first - keys + tokens : last - keys + tokens]
         key_part, value_part = k[:, :, low:last], v[:, :, low:last]
         found.append(F.scaled_dot_product_attention(part, key_part, value_part, seen[:, None], enable_gqa=True))
@@ -159,27 +129,46 @@ class Mamba(nn.Module):
         self.dt_norm_weight = nn.Parameter(torch.ones(rank))
         self.B_norm_weight, self.C_norm_weight = (nn.Parameter(torch.ones(self.n)) for _ in range(2))
 
-    def forward(
-        self, u: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, memory: Memory, i: int
-    ) -> torch.Tensor:
+    def forward(self, u: torch.Tensor, frame: Frame, memory: Memory | None, i: int) -> torch.Tensor:
         wide = torch.float64 if u.dtype == torch.float64 else torch.float32
-        there = mask[:, -u.shape[1] :, None]
+        there = frame.there[..., None]
         z, x = self.in_proj(u).unflatten(-1, (self.heads, 2 * self.size)).chunk(2, -1)
         x = torch.where(there, x.flatten(2), 0).to(wide)
-        conv, state = memory.layers.get(i) or (x.new_zeros(len(x), self.taps - 1, x.shape[2]), None)
-        inputs = torch.cat((conv, x), 1)
-        weight = self.conv1d.weight.to(wide)
-        x = F.silu(F.conv1d(inputs.transpose(1, 2), weight, groups=x.shape[2])).transpose(1, 2)
+        held = None if memory is None else memory.layers.get(i)
+        conv, state = held or (x.new_zeros(len(x), self.taps - 1, x.shape[2]), None)
+        x, conv = self._convolved(x, conv, frame)
         b, c, dt = self.bcdt_proj(x.to(u.dtype)).split((self.n, self.n, len(self.dt_norm_weight)), -1)
         weights = self.B_norm_weight, self.C_norm_weight, self.dt_norm_weight
         b, c, dt = (_rms(t, w, self.eps) for t, w in zip((b, c, dt), weights, strict=True))
         dt = self.dt_proj(dt.to(u.dtype)).to(wide)
         delta = torch.where(there, F.softplus(dt + self.dt_bias.to(wide)), 0)  # 0: the state passes padding by
         x = x.unflatten(-1, (self.heads, self.size))
-        y, state = _scan(x, delta, -torch.exp(self.A_log.to(wide)), b, c, state)
-        memory.layers[i] = inputs[:, inputs.shape[1] - self.taps + 1 :], state
+        y, state = _scan(x, delta, -torch.exp(self.A_log.to(wide)), b, c, state, frame)
+        if memory is not None:
+            memory.layers[i] = conv, state
         y = (y + self.D.to(wide)[:, None] * x) * F.silu(z.to(wide))
         return self.out_proj(y.flatten(2).to(u.dtype))
+
+    def _convolved(self, x: torch.Tensor, conv: torch.Tensor, frame: Frame) -> tuple[torch.Tensor, torch.Tensor]:
+        """silu(convolution) [B, T, C], and the inputs the next call begins with. Between documents lie zeros enough
+        that no tap reaches from one into the next."""
+        weight, gap = self.conv1d.weight.to(x.dtype), self.taps - 1
+        if not frame.cut:
+            inputs = torch.cat((conv, x), 1)
+            y = F.conv1d(inputs.transpose(1, 2), weight, groups=x.shape[2]).transpose(1, 2)
+            return F.silu(y), inputs[:, inputs.shape[1] - gap :]
+        later = (frame.run - frame.before[:, None]) * gap
+        place = torch.arange(x.shape[1], device=x.device) + later
+        wider = x.new_zeros(len(x), x.shape[1] + int(later.max()), x.shape[2])
+        inputs = torch.cat((conv, wider.scatter(1, place[..., None].expand_as(x), x)), 1)
+        y = F.conv1d(inputs.transpose(1, 2), weight, groups=x.shape[2]).transpose(1, 2)
+        ends = place[:, -1:] + 1 + torch.arange(gap, device=x.device)
+        return F.silu(_taken(y, place)), _taken(inputs, ends)
+
+
+def _taken(x_BTC: torch.Tensor, place_BT: torch.Tensor) -> torch.Tensor:
+    """Each row's tokens at its places."""
+    return x_BTC.gather(1, place_BT[..., None].expand(-1, -1, x_BTC.shape[2]))
 
 
 def _scan(
@@ -189,22 +178,30 @@ def _scan(
     b_BTN: torch.Tensor,
     c_BTN: torch.Tensor,
     state: torch.Tensor | None,
+    frame: Frame,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """S = exp(delta a) S + delta x b^T; y = S c. Inside a chunk as a masked product, from chunk to chunk by S."""
+    """S = exp(delta a) S + delta x b^T; y = S c. Inside a chunk as a masked product, from chunk to chunk by S. Where a
+    document begins, S is 0: what another document brings is masked in each of the four products."""
     rows, tokens, heads, size = x_BTMP.shape
+    held = frame.before
     state = x_BTMP.new_zeros(rows, heads, size, b_BTN.shape[-1]) if state is None else state
     found = []
     for first in range(0, tokens, CHUNK):
         cut = slice(first, first + CHUNK)
         x, delta, b, c = x_BTMP[:, cut], delta_BTM[:, cut], b_BTN[:, cut], c_BTN[:, cut]
         total = (delta * a_M).cumsum(1)
-        earlier = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        earlier = torch.ones(1, x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
+        grown, left, kept = total.exp(), (total[:, -1:] - total).exp() * delta, total[:, -1].exp()
+        if frame.cut:
+            run, last = frame.run[:, cut], frame.run[:, cut][:, -1]
+            earlier = earlier & (run[:, :, None] == run[:, None])
+            grown, left = grown * (run == held[:, None])[..., None], left * (run == last[:, None])[..., None]
+            kept, held = kept * (last == held)[:, None], last
         spread = (total[:, :, None] - total[:, None]).masked_fill(~earlier[..., None], float("-inf")).exp()
         weight = spread * (c @ b.transpose(1, 2))[..., None]
         y = torch.einsum("bijm,bjmp->bimp", weight, x * delta[..., None])
-        found.append(y + torch.einsum("bin,bmpn,bim->bimp", c, state, total.exp()))
-        rest = (total[:, -1:] - total).exp() * delta
-        state = total[:, -1].exp()[..., None, None] * state + torch.einsum("bjmp,bjn->bmpn", x * rest[..., None], b)
+        found.append(y + torch.einsum("bin,bmpn,bim->bimp", c, state, grown))
+        state = kept[..., None, None] * state + torch.einsum("bjmp,bjn->bmpn", x * left[..., None], b)
     return torch.cat(found, 1), state
 
 
@@ -223,7 +220,7 @@ class Mlp(nn.Module):
         return self.down_proj(F.silu(gate) * up)
 
 
-class Layer(nn.Module):
+class Layer(GradientCheckpointingLayer):
     def __init__(self, shape: dict[str, Any], layer: dict[str, Any], number: int) -> None:
         super().__init__()
         width, eps, self.number = shape["d_model"], shape["norm_eps"], number
@@ -234,8 +231,8 @@ class Layer(nn.Module):
         self.post_mixer_norm = Norm(width, 1 / 5, eps) if after else nn.Identity()
         self.post_mlp_norm = Norm(width, 1 / 5**1.5, eps) if after else nn.Identity()
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor, position: torch.Tensor, memory: Memory) -> torch.Tensor:
-        x = x + self.post_mixer_norm(self.mixer(self.pre_mixer_norm(x), mask, position, memory, self.number))
+    def forward(self, x: torch.Tensor, frame: Frame, memory: Memory | None) -> torch.Tensor:
+        x = x + self.post_mixer_norm(self.mixer(self.pre_mixer_norm(x), frame, memory, self.number))
         return x + self.post_mlp_norm(self.mlp(self.pre_mlp_norm(x)))
 
 
@@ -246,11 +243,49 @@ class Decoder(nn.Module):
 
 
 class Trunk(nn.Module):
-    def __init__(self, shape: dict[str, Any]) -> None:
+    """All but the head, with the arguments of a whole model: losses that take the head into themselves call it."""
+
+    gradient_checkpointing = False
+
+    def __init__(self, config: Any) -> None:
         super().__init__()
+        shape = config.shape()
+        self.config = config
         self.embed_tokens = nn.Embedding(shape["vocab_size"], shape["d_model"])
         self.layers = Decoder(shape)
         self.norm = Norm(shape["d_model"], 1.0, shape["norm_eps"])
+
+    def forward(
+        self,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        cache: Memory | None = None,
+        past_key_values: Memory | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        cu_seqlens: torch.Tensor | None = None,
+        seq_idx: torch.Tensor | None = None,
+        **kwargs: Any,
+    ) -> Hidden:
+        x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
+        given = cache if cache is not None else past_key_values
+        if not isinstance(given, Memory | None):
+            kind = type(given).__name__
+            raise TypeError(f"the cache must be the one this model gives back, got {kind}; leave it out")
+        wanted = self.config.use_cache and not self.training if use_cache is None else use_cache
+        again = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
+        memory = given if given is not None else Memory() if wanted and not again else None
+        ends = kwargs.get("cu_seq_lens_q") if cu_seqlens is None else cu_seqlens
+        frame = frame_of(x, memory, attention_mask, position_ids, starts_of(x, ends, seq_idx))
+        seen = []
+        for layer in self.layers.layers:
+            seen.append(x)
+            x = layer(x, frame, memory)
+        x = self.norm(x)
+        asked = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        return Hidden(x, memory, (*seen, x) if asked else None)
 
 
 class _CausalLM(PreTrainedModel, GenerationMixin):
@@ -259,12 +294,13 @@ class _CausalLM(PreTrainedModel, GenerationMixin):
     _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012
     _keep_in_fp32_modules_strict = ["A_log", "D", "dt_bias"]  # noqa: RUF012
     _supports_sdpa = True
+    supports_gradient_checkpointing = True
     _is_stateful = True
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         shape = config.shape()
-        self.model = Trunk(shape)
+        self.model = Trunk(config)
         rows = (
             shape["vocab_size"]
             if config.tie_word_embeddings
@@ -299,60 +335,50 @@ class _CausalLM(PreTrainedModel, GenerationMixin):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         use_cache: bool | None = None,
-        logits_to_keep: int = 0,
+        logits_to_keep: int | torch.Tensor = 0,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        x = self.model.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        given, memory = cache or past_key_values, cache or past_key_values or Memory()
-        memory.mask = _whole_mask(memory.mask, attention_mask, x)
-        if position_ids is None:
-            position_ids = (memory.mask.long().cumsum(1) - 1).clamp(min=0)[:, -x.shape[1] :]
-        seen = [x]
-        for layer in self.model.layers.layers:
-            x = layer(x, memory.mask, position_ids, memory)
-            seen.append(x)
-        x = self.model.norm(x)
-        logits = self.lm_head(x[:, -logits_to_keep:] if logits_to_keep else x)[..., : self.config.vocab_size].float()
+        cache = cache if cache is not None else past_key_values
+        words = {"use_cache": use_cache, "output_hidden_states": output_hidden_states, **kwargs}
+        hidden = self.model(input_ids, attention_mask, position_ids, cache, inputs_embeds=inputs_embeds, **words)
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden.last_hidden_state[:, keep])[..., : self.config.vocab_size]
+        logits = logits if logits.dtype == torch.float64 else logits.float()
         loss = None
-        if labels is not None:
-            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten().to(logits.device))
-        wanted = self.config.use_cache and not self.training if use_cache is None else use_cache
-        states = (*seen[:-1], x) if output_hidden_states else None
-        output = Output(loss, logits, memory if wanted or given is not None else None, states)
+        if labels is not None or kwargs.get("shift_labels") is not None:
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
+        output = Output(loss, logits, hidden.cache, hidden.hidden_states)
         return output if return_dict is None or return_dict else output.to_tuple()
 
     def prepare_inputs_for_generation(
-        self, input_ids: torch.Tensor, cache: Any = None, past_key_values: Any = None, **kwargs: Any
+        self,
+        input_ids: torch.Tensor,
+        cache: Any = None,
+        past_key_values: Any = None,
+        inputs_embeds: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        **kwargs: Any,
     ) -> dict[str, Any]:
-        memory = cache or past_key_values
+        memory = cache if cache is not None else past_key_values
         done = memory.get_seq_length() if memory is not None else 0
-        inputs: dict[str, Any] = {"input_ids": input_ids[:, done:], "cache": memory, "use_cache": True}
-        if kwargs.get("inputs_embeds") is not None and not done:
-            inputs = {"inputs_embeds": kwargs["inputs_embeds"], "cache": memory, "use_cache": True}
-        return inputs | {"attention_mask": kwargs.get("attention_mask"), "logits_to_keep": 1}
+        inputs: dict[str, Any] = {"cache": memory, "use_cache": kwargs.get("use_cache", True), "logits_to_keep": 1}
+        inputs["attention_mask"] = attention_mask
+        if inputs_embeds is not None and not done:  # ids, where they come, follow the embeddings
+            embedded = self.model.embed_tokens(input_ids)
+            return inputs | {"inputs_embeds": torch.cat((inputs_embeds, embedded.to(inputs_embeds.dtype)), 1)}
+        new = kwargs.get("next_sequence_length") if done else None
+        if new is None:  # the ids are of the whole text, or new ones alone
+            whole = input_ids.shape[1] if attention_mask is None else attention_mask.shape[1]
+            new = whole - done if whole > done else input_ids.shape[1]
+        return inputs | {"input_ids": input_ids[:, max(0, input_ids.shape[1] - new) :]}
 
     def _update_model_kwargs_for_generation(
         self, outputs: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         model_kwargs = super()._update_model_kwargs_for_generation(outputs, model_kwargs, *args, **kwargs)
         return model_kwargs | {"cache": outputs.cache, "past_key_values": outputs.cache}  # its names: from 5.2x, before
-
-
-def _whole_mask(before: torch.Tensor | None, given: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
-    """bool [B, all tokens so far]: which are no padding."""
-    done = 0 if before is None else before.shape[1]
-    new = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-    if given is not None and given.ndim != 2:
-        raise ValueError("attention_mask must be [rows, tokens] of 0 (padding) and 1")
-    if given is not None and given.shape[1] == done + x.shape[1]:
-        return given.to(x.device).bool()
-    if given is not None and given.shape[1] == x.shape[1]:
-        new = given.to(x.device).bool()
-    elif given is not None:
-        raise ValueError(f"attention_mask has {given.shape[1]} columns for {done} + {x.shape[1]} tokens")
-    return new if before is None else torch.cat((before, new), 1)
 
 
 class Plamo2ForCausalLM(_CausalLM):

@@ -12,9 +12,9 @@ import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -54,22 +54,36 @@ def task_config(name: str, data: Path) -> tuple[dict[str, Any], dict[str, list[R
     return importlib.import_module(f"{__name__}.{name}").config(records)
 
 
-def _records(path: Path) -> list[Record]:
+def json_rows(path: Path, opened: IO[bytes] | None = None) -> Iterator[tuple[str, Record]]:
+    """("file, line 3", its object) of the lines of a JSONL file, perhaps compressed. opened: its bytes, where pyarrow
+    does not know how it is packed. Raises InputError for a file that can't be read or a line that is no object."""
     try:
-        with pa.input_stream(str(path), compression="detect") as stream:
-            lines = stream.read().decode("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        with opened or pa.input_stream(str(path), compression="detect") as stream:
+            lines = stream.read().decode("utf-8").split("\n")
+    except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path} can't be read ({error}); --task-data wants JSONL, perhaps .zst or .gz") from error
-    found = []
     for number, line in enumerate(lines, 1):
         if line.strip():
+            where = f"{path}, line {number}"
             try:
-                found.append(_checked(json.loads(line), number))
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{path}, line {number}: no question ({type(error).__name__}: {error}); expected "
-                    f'{{"id", "question", "choices": [...], "answer": place among the choices, "source"}}'
-                ) from error
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"{where}: no question (no JSON: {error}); expected an object a line") from error
+            if not isinstance(row, dict):
+                raise InputError(f"{where}: no question but {type(row).__name__}; expected an object a line")
+            yield where, row
+
+
+def _records(path: Path) -> list[Record]:
+    found = []
+    for number, (where, row) in enumerate(json_rows(path), 1):
+        try:
+            found.append(_checked(row, number))
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{where}: no question ({type(error).__name__}: {error}); expected "
+                f'{{"id", "question", "choices": [...], "answer": place among the choices, "source"}}'
+            ) from error
     return found
 
 

@@ -7,6 +7,7 @@ acc_norm the likeliest a character. Few-shot examples are of split train, questi
 from typing import Any
 
 from jacorpus.errors import InputError
+from trainer.evaluate.questions import jcommonsenseqa_prompt
 from trainer.evaluate.tasks import Record
 
 
@@ -19,7 +20,7 @@ def config(records: list[Record]) -> tuple[dict[str, Any], dict[str, list[Record
         "task": "jcommonsenseqa",
         "output_type": "multiple_choice",
         "validation_split": "valid",
-        "doc_to_text": _prompt,
+        "doc_to_text": jcommonsenseqa_prompt,
         "doc_to_choice": lambda doc: doc["choices"],
         "doc_to_target": "answer",
         "target_delimiter": "",
@@ -30,7 +31,3 @@ def config(records: list[Record]) -> tuple[dict[str, Any], dict[str, list[Record
     if splits["train"]:
         fields |= {"training_split": "train", "fewshot_split": "train"}
     return fields, splits
-
-
-def _prompt(doc: Record) -> str:
-    return f"質問：{doc['question']}\n選択肢：{'、'.join(doc['choices'])}\n答え："

@@ -9,9 +9,8 @@ from typing import Any
 
 from lm_eval.api.samplers import ContextSampler
 
+from trainer.evaluate.questions import LETTERS, jmmlu_prompt
 from trainer.evaluate.tasks import Record
-
-LETTERS = "ABCDEFGHIJ"
 
 
 class SameSubject(ContextSampler):
@@ -35,15 +34,10 @@ def config(records: list[Record]) -> tuple[dict[str, Any], dict[str, list[Record
         "test_split": "test",
         "fewshot_split": "test",
         "fewshot_config": {"sampler": SameSubject},
-        "doc_to_text": _prompt,
+        "doc_to_text": jmmlu_prompt,
         "doc_to_choice": lambda doc: list(LETTERS[: len(doc["choices"])]),
         "doc_to_target": "answer",
         "target_delimiter": "",
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
     }
     return fields, {"test": records}
-
-
-def _prompt(doc: Record) -> str:
-    listed = "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, doc["choices"], strict=False))
-    return f"問題：{doc['question']}\n{listed}\n答え："
