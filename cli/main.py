@@ -14,6 +14,7 @@ from cli.demo import demo
 from cli.doctor import doctor
 from cli.evaluate import evaluate
 from cli.generate import generate
+from cli.serve import serve
 from cli.synthesize import synthesize
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(recipe.app, name="recipe")
 app.command()(generate)
 app.command()(evaluate)
 app.command()(synthesize)
+app.command()(serve)
 app.command()(demo)
 app.command()(doctor)
 

@@ -158,6 +158,14 @@ def open_model(path: str | Path, device: torch.device | str = "cpu", dtype: torc
     )
 
 
+def open_folder_tokenizer(folder: Path) -> "_Found":
+    """(tokenizer, end of text, why there is none) of a run or an export, without its weights."""
+    about = _read_config(folder)
+    if "model" in about:
+        return _tokenizer(folder, about.get("tokenizer"), about.get("eos_id"))
+    return _exported_tokenizer(folder, about.get("eos_token_id"))
+
+
 def default_dtype(device: torch.device | str) -> torch.dtype | None:
     """What the commands compute in: bfloat16 on a GPU, as stored elsewhere."""
     return torch.bfloat16 if torch.device(device).type == "cuda" else None

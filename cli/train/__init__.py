@@ -1,9 +1,10 @@
-"""``jacorpus train``: pretrain, export, post, prune, distill, quantize. One file a verb."""
+"""``jacorpus train``: pretrain, export, post, prune, distill, quantize, merge. One file a verb."""
 
 import typer
 
 from cli.train.distill import distill
 from cli.train.export import export
+from cli.train.merge import merge
 from cli.train.post import post
 from cli.train.pretrain import pretrain
 from cli.train.prune import prune
@@ -15,4 +16,5 @@ app.command()(post)
 app.command()(prune)
 app.command()(distill)
 app.command()(quantize)
+app.command()(merge)
 app.command()(export)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def post(
-    recipe: Annotated[Path, typer.Argument(help=r"Recipe with \[posttrain] and its stages.")],
+    recipe: Annotated[
+        Path, typer.Argument(help=r"Recipe with \[posttrain] and its stages, or llama3-style, which comes along.")
+    ],
     model: Annotated[
         Path | None, typer.Option("--model", "-m", help=r"Model to start from; default: model of \[posttrain].")
     ] = None,
@@ -35,11 +37,14 @@ def post(
     """
     from cli.progress import TrainingBar
     from jacorpus.recipe import load_tables
+    from jacorpus.recipes.posttrain import FOLDER, bundled
     from trainer.posttrain.recipe import PostTraining
 
+    if str(recipe) in bundled() and not recipe.exists():
+        recipe = FOLDER / f"{recipe}.toml"
     tables = load_tables(recipe, tuple(overrides or ()))
     base = Path(tables.get("out") or f"out/{tables.get('name', recipe.stem)}")
-    run = PostTraining(tables, out or base / "posttrain", model)
+    run = PostTraining(tables, out or base / "posttrain", model, recipe.parent)
     if dry_run:
         _print_plan(run, json)
         return

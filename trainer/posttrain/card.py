@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from trainer.loop import Watcher
 
 _TASK = ("task", "data", "limit", "max_tokens", "shots", "chat")
-_REWARD = ("rewards", "prompts", "limit", "max_tokens", "temperature", "name", "lang")
+_REWARD = ("rewards", "prompts", "limit", "draws", "max_tokens", "temperature", "name", "lang")
 
 
 class Judge:
     """Asks the tables [[posttrain.evaluate]] of one model after another.
 
     tables: {task, data, limit, max_tokens, shots} for a task of trainer.evaluate.answering, or {rewards, prompts, name,
-    limit, max_tokens, temperature}: the mean reward of answers to prompts that no stage should have trained on.
+    limit, draws, max_tokens, temperature}: the mean reward of fresh answers; of prompts that no stage trained on it
+    says more.
     """
 
     def __init__(self, tables: Sequence[Mapping[str, Any]], out: Path, template: str, seed: int, device: str) -> None:
@@ -99,19 +100,20 @@ class Judge:
                 return before
         paths = [Path(p) for p in table["prompts"]]
         prompts = list(read_prompts(paths, Counter(), table.get("lang")))[: table.get("limit")]
+        draws = range(table.get("draws", 1))
         options = Sampling(
             max_tokens=table.get("max_tokens", 64),
             temperature=table.get("temperature", 1.0),
             seed=self.seed,
             stop_ids=(chat.stop_id,),
         )
-        asked_with = [(prompt, chat.prompt(prompt.turns)) for prompt in prompts]
+        asked_with = [(prompt, chat.prompt(prompt.turns)) for prompt in prompts for _ in draws]
+        keys = [f"{prompt.id} {draw}" for prompt in prompts for draw in draws]
         rewards = rewards_of(table["rewards"], "[[posttrain.evaluate]]")
-        scored = drawn(opened.model, chat, asked_with, [prompt.id for prompt in prompts], options, rewards)
-        items = [
-            Item(s.prompt.id, s.prompt.turns[-1].content, s.text, s.prompt.reference, s.reward, None, s.parts)
-            for s in scored
-        ]
+        items = []
+        for key, s in zip(keys, drawn(opened.model, chat, asked_with, keys, options, rewards), strict=True):
+            about = {**s.parts, "unit": s.prompt.id}  # answers to one question are not independent
+            items.append(Item(key, s.prompt.turns[-1].content, s.text, s.prompt.reference, s.reward, None, about))
         found = Answers(name, "reward", "", items)
         write_answers(path, found, config)
         return found

@@ -92,7 +92,7 @@ class Chat:
         self._bos = next((self._specials[text] for text in _BOS if text in self._specials), None)
         self._split = re.compile("|".join(map(re.escape, sorted(self._specials, key=len, reverse=True))) or "(?!)")
         self._render = _compiled(source)
-        self._anchor = self._plain("\n")
+        self._before, self._anchor = self._anchored()
         self.stop_id = eos_id
         self.stop_id = self._stop()
         self._check_answers()
@@ -257,12 +257,21 @@ class Chat:
         """Ids of plain text. Some tokenizers put a space before every text; here that is so at the very start alone."""
         if first or not text:
             return self._plain(text)
-        after = self._plain("\n" + text)
+        after = self._plain(self._before + text)
         size = len(self._anchor)
         return after[size:] if after[:size] == self._anchor else self._plain(text)
 
+    def _anchored(self) -> tuple[str, list[int]]:
+        """A text that encoding keeps, and its ids: what stands before a run, so that no space is put there. Some
+        normalizers drop a line feed."""
+        for text in "\n。":
+            ids = self._plain(text)
+            if b"".join(self.tokenizer.vocabulary.token_bytes[i] for i in ids).strip(b" ") == text.encode():
+                return text, ids
+        return "\n", self._plain("\n")
+
     def _plain(self, text: str) -> list[int]:
-        return _encoded(self.tokenizer, text)
+        return self.tokenizer.encode(pa.array([text], pa.large_string()))[0].as_py()
 
     def _decoded(self, ids: Sequence[int]) -> str:
         from trainer.posttrain.rollout import answer_texts
@@ -305,15 +314,13 @@ class Chat:
     def _check_answers(self) -> None:
         """Over two rounds: what is trained is an answer and its stop, after the same ids as a prompt has. Raises
         InputError for a template that asks in one way and teaches in another."""
-        turns = tuple(Turn(role, text) for role, text in zip(("user", "assistant") * 2, "問答聞応", strict=True))
+        turns = (Turn("user", "問"), Turn("assistant", "答"), Turn("user", "聞"), Turn("assistant", "応"))
         ids, of = self._ids([self._pieces(turns)])[0]
         for number in (1, 3):
             asked, told = self.prompt(turns[:number]), self.completion(turns[number].content)
             end = len(asked) + len(told)
-            if (
-                ids[:end] != asked + told
-                or [i for i, turn in enumerate(of) if turn == number] != [*range(end)][len(asked) :]
-            ):
+            trained = [i for i, turn in enumerate(of) if turn == number]
+            if ids[:end] != asked + told or trained != list(range(len(asked), end)):
                 raise InputError(
                     f"the chat template {self.name} does not prompt as it trains: the text before an answer must be "
                     f"what add_generation_prompt gives, the text in {{% generation %}} the content and the stop token "
@@ -342,17 +349,12 @@ def _runs(encoded: Encoded) -> Iterator[tuple[list[int], bool]]:
 
 
 def _specials(tokenizer: Tokenizer, source: str) -> tuple[dict[str, int], list[str]]:
-    """(control tokens by their text, those among them that plain text gives too). The latter are user-defined symbols
-    in brackets that the template spells."""
+    """(control tokens by their text, those that plain text gives too: user-defined symbols the template spells)."""
     vocabulary = tokenizer.vocabulary
     ids = np.flatnonzero(vocabulary.kinds == Kind.USER_DEFINED).tolist()
     symbols = {vocabulary.token_bytes[i].decode("utf-8", "replace"): i for i in ids}
     defined = {text: i for text, i in symbols.items() if _BRACKETS.fullmatch(text) and text in source}
     return {text: i for text, i in (vocabulary.specials | defined).items() if text}, sorted(defined, key=len)[::-1]
-
-
-def _encoded(tokenizer: Tokenizer, text: str) -> list[int]:
-    return tokenizer.encode(pa.array([text], pa.large_string()))[0].as_py()
 
 
 @cache

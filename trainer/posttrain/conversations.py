@@ -178,6 +178,8 @@ def _pair(row: Row, id: str, where: str) -> Pair:
     prompt, chosen, rejected = _answers(row)
     if not prompt:
         raise _Dropped("without a prompt")
+    if prompt[-1].role == "assistant":
+        raise _Dropped("prompt ends with an answer")
     if chosen == rejected:
         raise _Dropped("chosen equals rejected")
     if not chosen.strip():

@@ -54,22 +54,23 @@ class Named:
 class PostTraining:
     """[posttrain] of a recipe, prepared: options are checked here, data when its stage is.
 
-    tables: the recipe. out: folder of all stages. Raises RecipeError, InputError.
+    tables: the recipe. out: folder of all stages. model: in place of the recipe's. folder: of the recipe, for data
+    named ``@recipe/file``. Raises RecipeError, InputError.
     """
 
-    def __init__(self, tables: Mapping[str, Any], out: Path, model: Path | None = None) -> None:
+    def __init__(self, tables: Mapping[str, Any], out: Path, model: Path | None = None, folder: Path = Path()) -> None:
         table = dict(tables.get("posttrain", {}))
         for key in table:
             if key not in _TOP:
                 raise RecipeError(f"[posttrain]: unknown key `{key}`{nearest(key, _TOP)}")
         if not table.get("stage"):
             raise RecipeError('[posttrain] has no [[posttrain.stage]]; write at least one, as use = "sft"')
-        self.tables, self.out = tables, out
+        self.tables, self.out, self.folder = tables, out, folder
         self.seed = table.get("seed", tables.get("seed", 42))
         self.template, self.device = table.get("template", "plain"), table.get("device", "auto")
         self.cache = Path(table["cache"]) if "cache" in table else out / "refcache"
         self.stages = _stages(table["stage"], self.seed)
-        self.evaluations = _evaluations(table.get("evaluate", []))
+        self.evaluations = _evaluations(table.get("evaluate", []), folder)
         if model is None and "model" not in table:
             raise RecipeError('[posttrain] names no model to start from; write model = "FOLDER", or give --model')
         self.model = model or Path(table["model"])
@@ -81,7 +82,7 @@ class PostTraining:
         found = []
         for named in self.stages:
             context = self._context(named, self.model, _Quiet())
-            waits = [d for d in _data(named.stage) if d.startswith("@")]
+            waits = [d for d in _data(named.stage) if d.startswith("@") and not d.startswith("@recipe/")]
             about = {"waits_for": waits} if waits else named.stage.check(context)
             found.append({"stage": named.name, **about})
         return found
@@ -128,7 +129,7 @@ class PostTraining:
     def _context(self, named: Named, start: Path, watcher: Watcher) -> Context:
         stages = {each.name: self.out / each.folder for each in self.stages}
         earlier = {name: stages[name] for name in list(stages)[: list(stages).index(named.name)]}
-        earlier["base"] = self.model
+        earlier |= {"base": self.model, "recipe": self.folder}
         with storage_errors(self.out):
             self.out.mkdir(parents=True, exist_ok=True)
         folder = self.out / named.folder
@@ -158,7 +159,11 @@ def _stages(tables: Any, seed: int) -> list[Named]:
             hint = nearest(str(use), STAGES)
             raise RecipeError(f"[[posttrain.stage]] {number}: use = {use!r} is no stage{hint}; {', '.join(STAGES)}")
         name = options.pop("name", use)
-        if not re.fullmatch(r"[\w.-]+", str(name)) or name == "base" or name in [each.name for each in found]:
+        if (
+            not re.fullmatch(r"[\w.-]+", str(name))
+            or name in ("base", "recipe")
+            or name in [each.name for each in found]
+        ):
             raise RecipeError(f"[[posttrain.stage]] {number}: the name {name!r} is taken or has odd characters")
         cls = _class(use)
         if "seed" in {f.name for f in fields(cls)}:
@@ -176,10 +181,16 @@ def _class(use: str) -> Any:
     return getattr(importlib.import_module(f"trainer.posttrain.{use}"), class_name(use))
 
 
-def _evaluations(tables: Any) -> list[dict[str, Any]]:
+def _evaluations(tables: Any, folder: Path) -> list[dict[str, Any]]:
     for number, table in enumerate(tables, 1):
         if not isinstance(table, dict) or ("task" not in table) == ("rewards" not in table):
             raise RecipeError(
                 f"[[posttrain.evaluate]] {number}: write task = NAME with data, or rewards with prompts, held out"
             )
-    return [dict(table) for table in tables]
+    return [{key: _placed(key, value, folder) for key, value in table.items()} for table in tables]
+
+
+def _placed(key: str, value: Any, folder: Path) -> Any:
+    if key not in ("data", "prompts"):
+        return value
+    return [str(folder / each.removeprefix("@recipe/")) if each.startswith("@recipe/") else each for each in value]

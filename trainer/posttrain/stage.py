@@ -297,7 +297,6 @@ def finish(context: Context, model: Model, result: dict[str, Any], options: Trai
     """Save the model as ``open_model`` finds it, with tokenizer and chat template, then run.json: the stage is done."""
     if options is not None and options.lora is not None:
         from trainer.adapter_files import save_adapter
-
         from trainer.lora import merge_adapter
 
         save_adapter(model, context.folder / "adapter")

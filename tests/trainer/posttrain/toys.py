@@ -111,7 +111,7 @@ def sum_prompts(folder: Path, digits: int = 10) -> str:
     return written(folder / f"sums-{digits}.jsonl", rows)
 
 
-def taught_sums(folder: Path, seed: int = 0, steps: int = 300, digits: int = 10) -> Path:
+def taught_sums(folder: Path, seed: int = 0, steps: int = 800, digits: int = 10) -> Path:
     """A model that knows half of it: supervised on sums of which half are wrong, each time another way."""
     from trainer.posttrain.sft import Sft
 
@@ -229,9 +229,9 @@ def string_found(folder: Path, seed: int, shares: Sequence[float] = (0.0, 0.5, 1
     start = taught_letters(folder, seed)
     prompts = written(folder / "string.jsonl", [{"id": "1", "prompt": "?", "reference": STRING}])
     options: dict[str, Any] = {"prompts": (prompts,), "rewards": {"exact": 1.0}, "max_tokens": len(STRING) + 1}
-    options |= {"rows": 32, "cycles": 300, "epochs": 4, "minibatches": 1, "beta": 0.02, "lr": 1e-3, "seq_len": 32}
+    options |= {"rows": 64, "cycles": 150, "epochs": 4, "minibatches": 1, "beta": 0.05, "lr": 2e-3, "seq_len": 32}
     # Hardly any answer has a reward at first: what is scaled up to deviation 1 would be noise.
-    options |= {"whiten": False, "value_norm": False}
+    options |= {"whiten": False, "value_norm": False, "value_weight": 0.1}
     found = {}
     for share in shares:
         stage = Ppo(**options, restart=share, schedule="linear", checkpoint_every=10_000, seed=seed)
