@@ -2,8 +2,8 @@
 again: ``OMP_NUM_THREADS=1 python -m benchmarks.posttrain_recipe [FOLDER]``.
 
 The base model is a small hybrid trained by ``train pretrain`` on five domains of benchmarks.mixing_domains (not
-ja-instruct: post-training learns from it). SFT: Dolly in Japanese, and questions of JCommonsenseQA's train part with their
-letter. H-DPO: pairs of Japanese MT-bench answers. GRPO: other questions of the train part, rewarded by the choice
+ja-instruct: post-training learns from it). SFT: Dolly in Japanese, and questions of JCommonsenseQA's train part with
+their letter. H-DPO: pairs of Japanese MT-bench answers. GRPO: other questions of the train part, rewarded by the choice
 reward. Asked: questions of the valid part by fresh answers and by likelihood, commonsense morality, MGSM in Japanese.
 A model of this size knows nothing of the questions; what can be seen is form and preference, and that nothing breaks.
 """
@@ -26,15 +26,16 @@ name = "base"
 weights = {{ {weights} }}
 [model]
 layers = ["mamba", "window", "mamba", "window"]
-d_model = 192
-d_ff = 512
+d_model = 128
+d_ff = 256
 head_dim = 32
 window = 128
 [train]
-tokens = 2_000_000
-batch_tokens = 8192
-seq_len = 512
-lr = 4e-3
+tokens = 500_000
+batch_tokens = 2048
+seq_len = 256
+lr = 6e-3
+precision = "bf16"
 """
 
 RECIPE = """\
@@ -48,9 +49,10 @@ use = "sft"
 data = ["{data}/instruct/dolly_ja.jsonl.zst", "{work}/choice-chat.jsonl"]
 lr = 1e-3
 rows = 8
-seq_len = 384
+seq_len = 256
 epochs = 1
-steps = 220
+steps = 150
+precision = "bf16"
 
 [[posttrain.stage]]
 use = "preference"

@@ -1,10 +1,13 @@
-"""Pages made from code: docs/cli.md from the commands' help, docs/stages.md from the stage classes.
+"""Pages made from code: docs/cli.md from the commands' help, docs/stages.md from the stage classes,
+docs/methods.md from docs/methods.toml and results of benchmarks.
 
 ``make docs`` writes them; a test fails when they are out of date.
 """
 
 import dataclasses
 import inspect
+import json
+import tomllib
 import typing
 from pathlib import Path
 from typing import Any
@@ -92,7 +95,41 @@ def _option(cls: type, field: dataclasses.Field) -> str:
     return f"| `{field.name}` | {kind} | {default} |"
 
 
-PAGES = {"cli.md": cli_page, "stages.md": stages_page}
+def methods_page() -> str:
+    """Methods of post-training, each with its check and the numbers that benchmarks/results hold."""
+    results = json.loads((HERE.parent / "benchmarks/results/posttrain_closed_forms.json").read_bytes())
+    lines = [
+        "# Methods of post-training",
+        "",
+        "Made by `make docs` from docs/methods.toml and benchmarks/results. Every check has a wrong twin that must fail;",
+        "of a closed form both numbers are shown. TV is half the L1 distance of two distributions.",
+        f"Closed forms: `python -m benchmarks.posttrain_closed_forms`, run {results['date']}.",
+        "",
+    ]
+    for group in tomllib.loads((HERE / "methods.toml").read_text("utf-8"))["group"]:
+        lines += [f"## {group['title']}", "", "| method | formula | source | file | check |", "|---|---|---|---|---|"]
+        for method in group["method"]:
+            checks = [_closed_form(row) for start in method.get("rows", ()) for row in _rows(results, start)]
+            if "check" in method:
+                checks.append(f"{method['check']}: `{method['command']}`")
+            cells = (method["name"], method["formula"], method["source"], method["file"], "<br>".join(checks))
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _rows(results: dict[str, Any], start: str) -> list[dict[str, Any]]:
+    found = [row for row in results["rows"] if row.get("what", "").startswith(start)]
+    if not found:
+        raise KeyError(f"no row of posttrain_closed_forms.json begins with {start!r}")
+    return found
+
+
+def _closed_form(row: dict[str, Any]) -> str:
+    return f"{row['what']}: **{row['ours']}** ({row['bar']}); {row['rival']}: {row['theirs']}"
+
+
+PAGES = {"cli.md": cli_page, "stages.md": stages_page, "methods.md": methods_page}
 
 if __name__ == "__main__":
     for name, make in PAGES.items():

@@ -22,7 +22,7 @@ def _generator():
     return module
 
 
-@pytest.mark.parametrize("name", ["cli.md", "stages.md"])
+@pytest.mark.parametrize("name", ["cli.md", "stages.md", "methods.md"])
 def test_generated_pages_are_current(name: str) -> None:
     assert (DOCS / name).read_text("utf-8") == _generator().PAGES[name](), "run `make docs`"
 
