@@ -1,8 +1,8 @@
 """Rewards: what an answer is worth, by rules, by a judge or by a class of the user's.
 
 A reward is a class whose instances take answers and give as many finite numbers: ``__call__(answers) -> list[float]``.
-``load_reward(name, options)`` makes one of a name (numeric, choice, exact, format, length, judge, model), of
-``package.module:Class`` or of ``path/to/file.py:Class``. ``score`` sums several by weights.
+``load_reward(name, options)`` makes one of a name (numeric, choice, exact, format, length, judge, model,
+hierarchy, quote), of ``package.module:Class`` or of ``path/to/file.py:Class``. ``score`` sums several by weights.
 """
 
 import importlib
@@ -28,6 +28,8 @@ BUILT_IN = {
     "length": "Length",
     "judge": "Judge",
     "model": "Model",
+    "hierarchy": "Hierarchy",
+    "quote": "Quote",
 }
 _SHOWN = 40  # characters of a prompt in an error
 
