@@ -19,6 +19,9 @@ BLOCK = 256
 KEEP_BYTES = 256 << 20
 """Probabilities up to this size are kept from forward to backward on a CPU."""
 
+REMADE_BYTES = 32 << 20
+"""Probabilities made again on a CPU at a time, at least BLOCK / 2 tokens."""
+
 
 def linear_ce_naive(
     x_TD: torch.Tensor, w_VD: torch.Tensor, targets_T: torch.Tensor
@@ -126,8 +129,9 @@ def _linear_ce_bwd(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     dx, w = torch.empty_like(x), w_master.to(x.dtype)
     dw = torch.zeros(w.shape, dtype=lse.dtype, device=w.device)
-    for first in range(0, len(x), CHUNK):
-        rows = slice(first, first + CHUNK)
+    chunk = CHUNK if x.is_cuda or len(kept) else min(CHUNK, max(BLOCK // 2, REMADE_BYTES // (4 * len(w))))
+    for first in range(0, len(x), chunk):
+        rows = slice(first, first + chunk)
         if x.is_cuda:
             d = _softmax_ce_bwd(_logits(x[rows], w), lse[rows], targets[rows], dloss[rows], dlse[rows]).to(x.dtype)
         else:

@@ -86,9 +86,13 @@ class Context:
     template: str
     watcher: Watcher
     stages: dict[str, Path] = field(default_factory=dict)
-    cache: Path = Path("refcache")
+    cache: Path = Path()
     device: str = "auto"
     name: str = "stage"
+
+    def __post_init__(self) -> None:
+        if self.cache == Path():
+            self.cache = self.folder.parent / "refcache"
 
     @cached_property
     def world(self) -> distributed.World:
