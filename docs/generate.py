@@ -101,7 +101,7 @@ def methods_page() -> str:
     lines = [
         "# Methods of post-training",
         "",
-        "Made by `make docs` from docs/methods.toml and benchmarks/results. Every check has a wrong twin that must fail;",
+        "Made by `make docs` from methods.toml and benchmarks/results. Each check has a wrong twin that must fail;",
         "of a closed form both numbers are shown. TV is half the L1 distance of two distributions.",
         f"Closed forms: `python -m benchmarks.posttrain_closed_forms`, run {results['date']}.",
         "",
