@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.posttrain_closed_forms``
 
-Every method of ``trainer/losses``, ``trainer/decoding`` and ``trainer.spectral`` with a known answer: the optimum over
-32 points, a gradient, a table by hand (benchmarks/closed_forms). A row has the number reached, its bar, and the same
+Every method of ``trainer/losses``, ``trainer/decoding``, ``trainer.spectral`` and the selective loss of
+``trainer.objective`` with a known answer: the optimum over 32 points, a gradient, a table by hand, a chain under noise
+(benchmarks/closed_forms). A row has the number reached, its bar, and the same
 number of a plausible wrong writing of the method (``rival``), which must miss the bar by far: a check that the twin
 would pass proves nothing. float64, one core, no data, under a minute.
 
@@ -17,7 +18,7 @@ import time
 
 import torch
 
-from benchmarks.closed_forms import decoding, loops, pairs, policy, spectral
+from benchmarks.closed_forms import decoding, loops, pairs, policy, selective, spectral
 from benchmarks.record import save
 
 
@@ -25,7 +26,7 @@ def main() -> int:
     """Run and save; 1 where a bar was missed or a twin passed."""
     torch.set_num_threads(1)
     table, details, missed = [], [], []
-    for part in (pairs, loops, policy, decoding, spectral):
+    for part in (pairs, loops, policy, decoding, selective, spectral):
         for check in part.CHECKS:
             start = time.process_time()
             found = check()

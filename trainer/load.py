@@ -86,6 +86,14 @@ class _Tensors:
             raise InputError(f"{path} is missing or damaged ({error}); fetch it again") from error
 
     def read(self, name: str) -> torch.Tensor:
+        return self._file(name).get_tensor(name)
+
+    def header(self, name: str) -> tuple[str, list[int]]:
+        """(type in safetensors' word, shape), without the numbers."""
+        about = self._file(name).get_slice(name)
+        return about.get_dtype(), about.get_shape()
+
+    def _file(self, name: str) -> Any:
         path = self.places.get(name)
         if path is None:
             raise InputError(f"{self.folder}: no file holds the tensor {name}, which its config.json calls for")
@@ -93,7 +101,7 @@ class _Tensors:
             self._opened[path] = self._open(path)
         if name not in self._opened[path].keys():  # noqa: SIM118
             raise InputError(f"{path} does not hold {name}, though the index says so; fetch it again")
-        return self._opened[path].get_tensor(name)
+        return self._opened[path]
 
 
 def _json(path: Path) -> dict[str, Any]:

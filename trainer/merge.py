@@ -1,18 +1,22 @@
 """Merging: the weights of models of one shape become one model, without training (trainer.merge_methods).
 
 All is done tensor by tensor, in float64. One tensor of all models is in memory at a time: files are read and written
-as streams. Tokenizer and chat template are the first model's, unchanged; models with others are refused.
+as streams. Tokenizer and chat template are the first model's, unchanged; models with others are refused. Checkpoints of
+one run are averaged too, two models in memory at a time.
 
-    OUT/merge.json   method, weights, options, seed, SHA-256 of what was merged; the rest as in the first's folder
+    OUT/merge.json   method, weights, options, seed, SHA-256 of what was merged; the rest as in the first's folder.
+                     Of checkpoints: run, steps, and as digest the SHA-256 of the weights written
 """
 
 import hashlib
 import itertools
 import json
+import math
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +32,7 @@ from trainer.model import Model
 from trainer.opened import CONFIG, WEIGHTS
 
 RECORD = "merge.json"
-TYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
+TYPES = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 ADVICE = "merge models of one start"
 
 
@@ -189,29 +193,41 @@ def merge(
 
     Raises what ``merged_weights`` raises, InputError where ``out`` is taken, StorageError where it can't be written.
     """
-    from trainer.export import _put
-
     out = Path(out)
+    _free(out, force)
+    work = _Merge(method, folders, weights, base, options, seed)
+    sources = [*work.models, *([work.base] if work.base else [])]
+    with _placed(out, [source.folder for source in sources]) as temporary:
+        _describe(work.models[0], temporary)
+        _write(work, temporary / WEIGHTS)
+        write_json(temporary / RECORD, record := work.record())
+    return {**record, "out": str(out), "parameters": work.models[0].config.parameters()}
+
+
+def _free(out: Path, force: bool) -> None:
+    """Raise InputError where ``out`` holds what must stay."""
     inside = list(out.iterdir()) if out.is_dir() else []
     if (inside or out.is_file()) and not force:
         raise InputError(f"{out} exists already; name another place or give --force to replace it")
     if out.is_file() or (inside and not (out / RECORD).is_file()):
         raise InputError(f"{out} is no merged model, so --force removes nothing there; name another place")
-    work = _Merge(method, folders, weights, base, options, seed)
-    sources = [*work.models, *([work.base] if work.base else [])]
-    if out.resolve() in [source.folder.resolve() for source in sources]:
+
+
+@contextmanager
+def _placed(out: Path, sources: Sequence[Path]) -> Iterator[Path]:
+    """A folder to write into, which becomes ``out`` once all of it is there."""
+    from trainer.export import _put
+
+    if out.resolve() in [source.resolve() for source in sources]:
         raise InputError(f"{out} is one of the models to merge; name another place")
     temporary = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     with storage_errors(out.parent):
         try:
             temporary.mkdir(parents=True)
-            _describe(work.models[0], temporary)
-            _write(work, temporary / WEIGHTS)
-            write_json(temporary / RECORD, record := work.record())
+            yield temporary
             _put(temporary, out)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    return {**record, "out": str(out), "parameters": work.models[0].config.parameters()}
 
 
 def _describe(first: _Source, folder: Path) -> None:
@@ -221,15 +237,19 @@ def _describe(first: _Source, folder: Path) -> None:
             weights = path.suffix in (".safetensors", ".bin", ".md") or path.name.endswith(".index.json")
             if path.is_file() and not weights and path.name != RECORD:
                 shutil.copyfile(path, folder / path.name)
-        return
-    about = first.about
+    else:
+        _describe_run(first.folder, first.about, folder)
+
+
+def _describe_run(run: Path, about: Mapping[str, Any], folder: Path) -> None:
+    """The same of a run. about: its config.json."""
     kept = {key: about[key] for key in ("model", "tokenizer", "eos_id", "chat") if key in about}
     phases = about.get("plan", {}).get("phases", [])
     length = max((phase["seq_len"] for phase in phases), default=about.get("max_position_embeddings"))
     kept |= {"kind": "model"} | ({"max_position_embeddings": length} if length else {})
     write_json(folder / CONFIG, kept)
-    if (first.folder / "tokenizer").is_dir():
-        shutil.copytree(first.folder / "tokenizer", folder / "tokenizer")
+    if (run / "tokenizer").is_dir():
+        shutil.copytree(run / "tokenizer", folder / "tokenizer")
 
 
 def _write(work: _Merge, path: Path) -> None:
@@ -238,24 +258,26 @@ def _write(work: _Merge, path: Path) -> None:
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}} if first.exported else {}
     for name in work.shapes:
         for piece in first.pieces(name):
-            stored = first.files.read(piece.name)
-            places.append((stored.element_size(), name, piece, stored.dtype, stored.shape))
+            kind, shape = first.files.header(piece.name)
+            if kind not in TYPES:
+                raise InputError(f"{first.folder}: {piece.name} is {kind}, and {', '.join(TYPES)} can be merged")
+            places.append((TYPES[kind].itemsize, name, piece, kind, shape))
     places.sort(key=lambda place: -place[0])  # wide types first, so that each lies at a multiple of its size
-    for size, _, piece, dtype, shape in places:
-        begin, end = end, end + size * shape.numel()
-        header[piece.name] = {"dtype": TYPES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
+    for size, _, piece, kind, shape in places:
+        begin, end = end, end + size * math.prod(shape)
+        header[piece.name] = {"dtype": kind, "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with open(path, "wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
         for name, group in itertools.groupby(places, key=lambda place: place[1]):
             whole = work.tensor(name)
-            for _, _, piece, dtype, shape in group:
+            for _, _, piece, kind, shape in group:
                 part = whole if piece.rows is None else whole[slice(*piece.rows)]
                 part = part + 1 if piece.scale else part
                 if shape[0] > len(part):  # a head filled up with 0
                     part = torch.cat((part, part.new_zeros(shape[0] - len(part), *part.shape[1:])))
-                stream.write(part.to(dtype).contiguous().view(torch.uint8).numpy().tobytes())
+                stream.write(part.to(TYPES[kind]).contiguous().view(torch.uint8).numpy().tobytes())
         stream.flush()
         os.fsync(stream.fileno())
 
@@ -263,17 +285,43 @@ def _write(work: _Merge, path: Path) -> None:
 def average(run: Path, steps: Sequence[int]) -> dict[str, Tensor]:
     """The mean of a run's checkpoints of these steps, float32, by our names: two models in memory.
 
-    Raises InputError where a step has no whole checkpoint, RecipeError where none is named.
+    Raises InputError where a step has no whole checkpoint, RecipeError where none is named, or one twice.
     """
     from trainer.checkpoint import Checkpoints
     from trainer.opened import _read_config
 
     if not steps:
         raise RecipeError("average: name the steps of one checkpoint or more")
-    model = Model(ModelConfig.from_dict(_read_config(Path(run))["model"]))
+    if len(set(steps)) < len(steps):
+        raise RecipeError(f"average: a step of {', '.join(map(str, steps))} is named twice; name each once")
+    about = _read_config(Path(run))
+    if "model" not in about:
+        raise InputError(f"{run} is an export and has no checkpoints; give the folder of the training run")
+    model = Model(ModelConfig.from_dict(about["model"]))
     checkpoints, total = Checkpoints(Path(run) / "checkpoints"), dict[str, Tensor]()
     for step in steps:
         checkpoints.load(step, {"model": {f"model.{name}": p.data for name, p in model.named_parameters()}})
         for name, p in model.named_parameters():
             total[name] = total[name].add_(p.data) if name in total else p.data.double()
     return {name: (tensor / len(steps)).float() for name, tensor in total.items()}
+
+
+def merge_steps(run: Path, steps: Sequence[int], out: Path, force: bool = False) -> dict[str, Any]:
+    """Write the mean of a run's checkpoints as a folder, with the run's tokenizer and chat template; the run may still
+    go on. Returns what merge.json says, and the number of parameters. force: replace a merged model at ``out``.
+
+    Raises what ``average`` raises, InputError where ``out`` is taken, StorageError where it can't be written.
+    """
+    from trainer.opened import _read_config, save_tensors
+
+    run, out = Path(run), Path(out)
+    _free(out, force)
+    weights, about = average(run, steps), _read_config(run)
+    with _placed(out, [run]) as temporary:
+        _describe_run(run, about, temporary)
+        save_tensors(weights, temporary / WEIGHTS, None)
+        with open(temporary / WEIGHTS, "rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        record = {"method": "average", "run": run.name, "steps": list(steps), "digest": digest}
+        write_json(temporary / RECORD, record)
+    return {**record, "out": str(out), "parameters": ModelConfig.from_dict(about["model"]).parameters()}

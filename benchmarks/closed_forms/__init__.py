@@ -9,6 +9,7 @@ the same functions. Everything is float64 and repeats itself exactly.
     loops        references that move, games, sequences from drawn pairs
     policy       pieces of policy gradients
     decoding     DeRa, best of n
+    selective    Rho-1's loss of chosen tokens
     spectral     spectral normalization
 """
 

@@ -18,6 +18,9 @@ def merge(
         list[str] | None, typer.Option(help="NAME=NUMBER of the method: density, drop or scale; may be repeated.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what DARE drops.")] = 42,
+    average: Annotated[
+        str | None, typer.Option(metavar="STEPS", help="Checkpoints of the one --model RUN to average, as 100,200,300.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the merged model that lies there.")] = False,
     json: Json = False,
     verbose: Verbose = False,
@@ -26,6 +29,9 @@ def merge(
 
     Example: jacorpus train merge --method ties --base B --model A=0.5 --model C=0.5 --out merged
     """
+    if average is not None:
+        _average(model, average, out, force, json, method != "linear" or base is not None or bool(option))
+        return
     from jacorpus.errors import RecipeError
     from trainer.merge import merge as write
     from trainer.merge_methods import METHODS
@@ -44,6 +50,28 @@ def merge(
     console.result.print(f"{len(folders)} models of {result['parameters']:,} parameters merged by {method}")
     for each, weight in zip(result["models"], result["weights"], strict=True):
         console.result.print(f"  {weight:.4g} of {each['name']}")
+    console.result.print(f"model in {out}")
+
+
+def _average(model: list[str], average: str, out: Path, force: bool, json: bool, more: bool) -> None:
+    """Checkpoints of one run. more: whether words were given that only other merges have."""
+    from jacorpus.errors import RecipeError
+    from trainer.merge import merge_steps
+
+    if len(model) != 1:
+        raise RecipeError(f"--average takes checkpoints of one run, got {len(model)} --model; give one --model RUN")
+    if more or _valued(model[0])[1] is not None:
+        raise RecipeError("--average weighs its checkpoints alike; leave --method, --base, --option and =WEIGHT out")
+    try:
+        steps = [int(step) for step in average.split(",")]
+    except ValueError:
+        raise RecipeError(f"--average {average}: write steps with commas, as --average 100,200,300") from None
+    result = merge_steps(Path(model[0]), steps, out, force)
+    if json:
+        console.print_json(result)
+        return
+    named = ", ".join(f"{step:,}" for step in steps)
+    console.result.print(f"checkpoints {named} of {result['run']}, {result['parameters']:,} parameters, averaged")
     console.result.print(f"model in {out}")
 
 

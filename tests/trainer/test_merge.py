@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from jacorpus.errors import InputError, RecipeError
@@ -299,6 +299,10 @@ def test_models_that_do_not_fit_are_refused(folders: list[Path], tmp_path: Path)
     about_model = {**json.loads((tmp_path / "shape/config.json").read_bytes()), "model": about["model"]}
     (tmp_path / "shape/config.json").write_text(json.dumps(about_model))
     told(tmp_path / "shape", "embed.weight is float32")
+    save_model(tmp_path / "whole", random_model(vocab))
+    save_file({n: each.int() for n, each in loaded(tmp_path / "whole").items()}, tmp_path / "whole/model.safetensors")
+    with pytest.raises(InputError, match="is I32, and F64"):
+        merge("linear", [tmp_path / "whole"] * 2, (), None, {}, 0, tmp_path / "out")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("kept")
     with pytest.raises(InputError, match="no merged model"):

@@ -7,9 +7,9 @@ A template is rendered with marks in place of contents, so that its own text is 
 stays plain text, even where it spells a control token, and a content has the same ids wherever it is encoded. Ids of
 what stands before an answer and ids of the answer are those of the whole conversation, cut in two.
 
-Templates by name, in templates/: the forms that Japanese model families publish. plamo: headings of the instruct models
-of PLaMo 13B and 100B. llm-jp: llm-jp-3 instruct. swallow: Llama 3's, as Swallow's instruct models. sarashina:
-Sarashina2.2 instruct. elyza: Llama 2's, as ELYZA's. plain: two words and a line.
+Templates by name, in templates/: the forms that Japanese model families publish. plamo: PLaMo 13B instruct, with its
+opening where there is no system turn. llm-jp: llm-jp-3 instruct. swallow: Llama 3's, as Swallow's instruct models.
+sarashina: Sarashina2.2 instruct. elyza: Llama 2's, as ELYZA's. plain: two words and a line.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ OPEN, SHUT, BEGIN, END, EOS, BOS = (chr(0xF8F0 + i) for i in range(6))
 """Marks in a rendered template, from the private use area: a content's number, what is trained, control tokens."""
 
 EOT = "<|eot_id|>"
-_BOS = "<s>", "<s|LLM-jp>", "<|plamo:bos|>", "<|begin_of_text|>"
+_BOS = "<|begin_of_text|>", "<|plamo:bos|>", "<s|LLM-jp>", "<s>"
 _BRACKETS = re.compile(r"[<\[].+[>\]]")
 _CONTENT = re.compile(f"{OPEN}(\\d+){SHUT}")
 _MARKS = re.compile(f"{OPEN}(\\d+){SHUT}|([{BEGIN}{END}{EOS}{BOS}])")
