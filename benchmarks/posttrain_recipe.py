@@ -119,11 +119,16 @@ def main() -> int:
     (folder / "base.toml").write_text(BASE.format(weights=weights), "utf-8")
     (folder / "post.toml").write_text(RECIPE.format(data=DATA, work=folder), "utf-8")
     model, out = folder / "base", folder / "posttrain"
+    fresh = not (out / "card.json").exists()
     times = {"train pretrain": _timed("train", "pretrain", folder / "base.toml", "--tokens", tokens, "--out", model)}
     times["train post"] = _timed("train", "post", folder / "post.toml", "--model", model, "--out", out)
     last = out / "03-grpo"
     _timed("train", "export", last, "--out", folder / "hf", "--dtype", "fp32", "--force")
-    save("posttrain_recipe", [*_rows(out), _loaded(folder / "hf"), {"seconds": times}], ["torch", "transformers"])
+    save(
+        "posttrain_recipe",
+        [*_rows(out), _loaded(folder / "hf"), {"seconds": times if fresh else None}],
+        ["torch", "transformers"],
+    )
     return 0
 
 
@@ -161,8 +166,8 @@ def _rows(out: Path) -> list[dict[str, Any]]:
     found = []
     for section in json.loads((out / "card.json").read_bytes())["sections"]:
         for block in section["blocks"]:
-            if section["name"] != "stages" and "rows" in block:
-                found.append({"task": section["name"], "columns": block["columns"], "rows": block["rows"]})
+            if section["key"] != "stages" and "rows" in block:
+                found.append({"task": section["key"], "columns": block["columns"], "rows": block["rows"]})
     return found
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from jacorpus.errors import InputError, RecipeError
-from jacorpus.kernels.ngrams import ngram_hashes
+from jacorpus.kernels.ngrams import code_points, ngram_hashes
 from tokenizer_lab.corpus import nothing_in, open_corpus
 from trainer.posttrain.rewarding import Scored
 
@@ -33,11 +33,11 @@ class Quotes:
         self.n = n
         self.hashes, held, size = np.empty(0, np.uint64), [], 0
         for array in texts:
-            held.append(np.unique(self._grams(array)[1]))
+            held.append(self._grams(array)[1])
             size += len(held[-1])
             if size > _HELD:
-                self.hashes, held, size = np.unique(np.concatenate([self.hashes, *held])), [], 0
-        self.hashes = np.unique(np.concatenate([self.hashes, *held]))
+                self.hashes, held, size = _distinct(np.concatenate([self.hashes, *held])), [], 0
+        self.hashes = _distinct(np.concatenate([self.hashes, *held]))
 
     def quip(self, answers: Sequence[str]) -> list[float]:
         """Share of n-grams found, of each answer; 0 for one of fewer than n characters, which quotes nothing."""
@@ -52,13 +52,17 @@ class Quotes:
     def _grams(self, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
         """(offsets int64 [N+1], hashes) of whole n-grams alone: a kernel's hash of a shorter text is left out, for it
         is found only where a document is that text."""
-        from jacorpus.kernels.ngrams import code_points
-
         offsets, hashes = ngram_hashes(texts, self.n)
         whole = np.diff(code_points(texts)[0]) >= self.n
         sizes = np.diff(offsets)
         kept = np.repeat(whole, sizes)
         return np.concatenate([[0], np.cumsum(sizes * whole)]).astype(np.int64), hashes[: offsets[-1]][kept]
+
+
+def _distinct(hashes: np.ndarray) -> np.ndarray:
+    """Sorted, each once; np.unique goes through a table, which takes ten times as long."""
+    hashes = np.sort(hashes)
+    return hashes[np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)]]
 
 
 @cache

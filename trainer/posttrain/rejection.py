@@ -32,7 +32,8 @@ CHUNK = 64
 class Rejection:
     """prompts: files; at most ``limit`` of them (0: all), drawn by ``seed``. draws: answers of a prompt. rewards: as
     for online. min_reward: a prompt whose best answer has less gives nothing. min_margin: between best and worst of a
-    pair. rule, beta: see the module."""
+    pair. length: of a pair, how far its answers' lengths may differ, as a share of the shorter. rule, beta: see
+    the module."""
 
     prompts: tuple[str, ...] = ()
     rewards: dict[str, Any] = field(default_factory=dict)
@@ -44,6 +45,7 @@ class Rejection:
     seq_len: int = 2048
     min_reward: float | None = None
     min_margin: float = 0.0
+    length: float | None = None
     rule: str = "best"
     beta: float = 0.5
     lang: str | None = None
@@ -69,19 +71,13 @@ class Rejection:
         with settled(context):
             scored = self._scored(context)
             chosen = [each for group in scored for each in self._kept(group)]
-            two = pairs(scored, self.min_margin)
-            _write(
-                context, "chosen.jsonl", [{"messages": [*_turns(c.prompt), _said(c.text)], **_about(c)} for c in chosen]
-            )
-            both = [{"chosen": a.text, "rejected": b.text, "margin": a.reward - b.reward} for a, b in two]
-            _write(
-                context,
-                "pairs.jsonl",
-                [{"messages": _turns(a.prompt), **row, **_about(a)} for (a, _), row in zip(two, both, strict=True)],
-            )
+            both = self._pairs(scored)
+            rows = [{"messages": [*_turns(c.prompt), _said(c.text)], **_about(c)} for c in chosen]
+            _write(context, "chosen.jsonl", rows)
+            _write(context, "pairs.jsonl", both)
             result = {
                 **{"use": "rejection", "prompts": len(scored), "answers": len(scored) * self.draws},
-                **{"chosen": len(chosen), "pairs": len(two)},
+                **{"chosen": len(chosen), "pairs": len(both)},
                 "mean_reward": _mean([each.reward for group in scored for each in group]),
                 "chosen_reward": _mean([each.reward for each in chosen]),
             }
@@ -112,6 +108,20 @@ class Rejection:
             scored = [_scored(row, chunk[i // self.draws][0]) for i, row in enumerate(rows)]
             found += [scored[i : i + self.draws] for i in range(0, len(scored), self.draws)]
         return found
+
+    def _pairs(self, scored: Sequence[Sequence[Scored]]) -> list[dict[str, Any]]:
+        """Rows of pairs.jsonl: best and worst; with ``length``, the furthest apart of those alike in length."""
+        if self.length is not None:
+            from trainer.posttrain.quoting import pairs as alike
+
+            return alike(scored, [[each.reward for each in group] for group in scored], self.min_margin, self.length)
+        return [
+            {
+                **{"messages": _turns(best.prompt), "chosen": best.text, "rejected": worst.text},
+                **{"margin": best.reward - worst.reward, **_about(best)},
+            }
+            for best, worst in pairs(scored, self.min_margin)
+        ]
 
     def _kept(self, group: Sequence[Scored]) -> list[Scored]:
         best = max(group, key=lambda each: each.reward)
