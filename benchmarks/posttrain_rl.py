@@ -4,9 +4,9 @@
 
 A hybrid of two layers, width 64. One-digit sums: supervised on labels of which half are wrong, then 120 cycles of 128
 answers. GRPO and PPO must come to 0.93 of sampled answers, every seed; with rewards dealt out to other answers of the
-batch nothing may be learned. One exact string, 10 letters of 4, 9,600 episodes of PPO: with restarts from parts of the
-reference (DR-PO) it must be found, without them never. And the gap between the sampler's log-probs and those of the
-pass that trains, beside log-probs of the plain softmax. One core; no data.
+batch nothing may be learned. One exact string, 10 letters of 4, 9,600 episodes of PPO, 19,200 of GRPO: with restarts
+from parts of the reference (DR-PO) it must be found, without them never. And the gap between the sampler's log-probs
+and those of the pass that trains, beside log-probs of the plain softmax. One core; no data.
 """
 
 import json
@@ -33,7 +33,7 @@ from trainer.sampling import Sampling
 
 SHUFFLED = {"shuffled": {"use": "tests.trainer.posttrain.toys:Shuffled"}}
 LEARNED, NOT = 0.93, 0.6
-FOUND, NEVER = 0.95, 0.05
+FOUND, NEVER = 0.99, 0.05
 
 
 def sums(folder: Path, seed: int) -> dict[str, float]:
@@ -102,7 +102,7 @@ def main(seeds: int = 5) -> int:
     learned = measured(seeds, sums, "sums")
     strings = measured(seeds, toys.string_found, "string")
     worst = {name: min(values) for name, values in learned.items()}
-    control, never = max(learned["shuffled"]), max(strings["0.0"])
+    control, never = max(learned["shuffled"]), max(strings["ppo 0.0"])
     table = [
         row(
             f"{name}: sampled accuracy, worst seed",
@@ -114,11 +114,11 @@ def main(seeds: int = 5) -> int:
         )
         for name in ("grpo", "ppo", *(name for name in AGGREGATED if name != "grpo"))
     ]
-    for share in ("0.5", "1.0"):
-        found = min(strings[share])
+    for name in ("ppo 0.5", "ppo 1.0", "grpo 0.5", "grpo 1.0"):
+        found = min(strings[name])
         table.append(
             row(
-                f"DR-PO, restart {share}: exact string, worst seed",
+                f"DR-PO on {name}: exact string, worst seed",
                 f">= {FOUND}",
                 found,
                 "no restarts (PPO)",

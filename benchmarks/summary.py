@@ -28,6 +28,8 @@ READY = (
         "regmix",
         "mix_plan",
         "posttrain_closed_forms",
+        "posttrain_rl",
+        "posttrain_weight",
         "japanese_verifier",
         "prune_distill",
         "pfgen_scoring",
