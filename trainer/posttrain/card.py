@@ -109,7 +109,7 @@ class Judge:
         )
         asked_with = [(prompt, chat.prompt(prompt.turns)) for prompt in prompts for _ in draws]
         keys = [f"{prompt.id} {draw}" for prompt in prompts for draw in draws]
-        rewards = rewards_of(table["rewards"], "[[posttrain.evaluate]]")
+        rewards = rewards_of(table["rewards"], "[[posttrain.evaluate]]", self.out)
         items = []
         for key, s in zip(keys, drawn(opened.model, chat, asked_with, keys, options, rewards), strict=True):
             about = {**s.parts, "unit": s.prompt.id}  # answers to one question are not independent

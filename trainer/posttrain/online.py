@@ -133,7 +133,7 @@ class Rounds:
             context.paths(stage.prompts), context.chat, stage.seq_len - stage.max_tokens, stage.lang
         )
         self.rollouts = Rollouts(context.folder / "rollouts")
-        self.rewards = rewards_of(stage.rewards, "online")
+        self.rewards = rewards_of(stage.rewards, "online", context.folder)
         self.round = -1
         self.groups: list[list[Scored]] = []
         self.references: list[np.ndarray] = []

@@ -287,4 +287,4 @@ class Reinforce(Training):
                     path = context.paths([text])[0]
                     path = path / "reward" if (path / "reward").is_dir() else path  # a reward model's own folder
                     options[key], digests[text] = str(path), folder_digest(path)
-        return rewards_of(found, self.use), digests
+        return rewards_of(found, self.use, context.folder), digests

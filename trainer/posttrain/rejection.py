@@ -95,7 +95,7 @@ class Rejection:
         sampling = Sampling(
             self.max_tokens, self.temperature, top_p=self.top_p, seed=self.seed, stop_ids=(chat.stop_id,)
         )
-        rewards, found = rewards_of(self.rewards, "rejection"), []
+        rewards, found = rewards_of(self.rewards, "rejection", context.folder), []
         for number, first in enumerate(range(0, len(prompts), CHUNK)):
             chunk = prompts[first : first + CHUNK]
             if not rollouts.has(number):

@@ -42,9 +42,10 @@ class Scored:
         return Answer(ids, np.arange(len(ids)) >= len(self.prompt_ids))
 
 
-def rewards_of(table: Mapping[str, Any], where: str) -> dict[str, tuple[float, Reward]]:
+def rewards_of(table: Mapping[str, Any], where: str, folder: Path = Path("out")) -> dict[str, tuple[float, Reward]]:
     """{name: {weight, use, ...options}} as weighted rewards; ``use`` is the name where it is left out, a plain number
-    the weight alone. Raises RecipeError."""
+    the weight alone. folder: a judge keeps its verdicts in ``judge`` there, unless it names a cache. Raises
+    RecipeError."""
     if not isinstance(table, Mapping) or not table:
         raise RecipeError(f"{where}: rewards must name at least one, as rewards = {{ numeric = 1.0 }}")
     found: dict[str, tuple[float, Reward]] = {}
@@ -53,7 +54,10 @@ def rewards_of(table: Mapping[str, Any], where: str) -> dict[str, tuple[float, R
         weight = options.pop("weight", 1.0)
         if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise RecipeError(f"{where}: the weight of reward {name} must be a number, got {weight!r}")
-        found[name] = float(weight), load_reward(options.pop("use", name), options)
+        use = options.pop("use", name)
+        if use == "judge":
+            options.setdefault("cache", str(folder / "judge"))
+        found[name] = float(weight), load_reward(use, options)
     return found
 
 

@@ -222,23 +222,19 @@ def one_of_three(folder: Path, shares: Sequence[float]) -> Path:
     return start
 
 
-def string_found(folder: Path, seed: int, shares: Sequence[float] = (0.0, 0.5, 1.0)) -> dict[str, float]:
-    """DR-PO: how often an answer is the one exact string, by method and share of restarts: 9,600 episodes of PPO,
-    19,200 of GRPO, which compares answers that restart at one place."""
-    from trainer.posttrain.grpo import Grpo
+def string_found(folder: Path, seed: int, shares: Sequence[float] = (0.0, 0.5, 1.0)) -> dict[float, float]:
+    """DR-PO: how often an answer is the one exact string, by the share of restarts; 19,200 episodes each."""
     from trainer.posttrain.ppo import Ppo
 
     start = taught_letters(folder, seed)
     prompts = written(folder / "string.jsonl", [{"id": "1", "prompt": "?", "reference": STRING}])
     options: dict[str, Any] = {"prompts": (prompts,), "rewards": {"exact": 1.0}, "max_tokens": len(STRING) + 1}
-    options |= {"cycles": 150, "epochs": 4, "minibatches": 1, "lr": 2e-3, "seq_len": 32, "schedule": "linear"}
-    options |= {"checkpoint_every": 10_000, "seed": seed}
+    options |= {"rows": 64, "cycles": 300, "epochs": 4, "minibatches": 1, "beta": 0.02, "lr": 2e-3, "seq_len": 32}
     # Hardly any answer has a reward at first: what is scaled up to deviation 1 would be noise.
-    plain = {"rows": 64, "beta": 0.05, "whiten": False, "value_norm": False, "value_weight": 0.1}
-    stages: dict[str, Any] = {f"ppo {share}": Ppo(**options, **plain, restart=share) for share in shares}
-    stages |= {f"grpo {s}": Grpo(**options, rows=16, draws=8, beta=0.01, restart=s) for s in shares if s}
+    options |= {"whiten": False, "value_norm": False, "value_weight": 0.1}
     found = {}
-    for name, stage in stages.items():
-        stage.run(context(start, folder / name))
-        found[name] = accuracy(folder / name, [("?", STRING)], 500, len(STRING) + 1)
+    for share in shares:
+        stage = Ppo(**options, restart=share, schedule="linear", checkpoint_every=10_000, seed=seed)
+        stage.run(context(start, folder / f"restart-{share}"))
+        found[share] = accuracy(folder / f"restart-{share}", [("?", STRING)], 500, len(STRING) + 1)
     return found
