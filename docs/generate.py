@@ -97,13 +97,15 @@ def _option(cls: type, field: dataclasses.Field) -> str:
 
 def methods_page() -> str:
     """Methods of post-training, each with its check and the numbers that benchmarks/results hold."""
-    results = json.loads((HERE.parent / "benchmarks/results/posttrain_closed_forms.json").read_bytes())
+    folder = HERE.parent / "benchmarks/results"
+    results = json.loads((folder / "posttrain_closed_forms.json").read_bytes())
+    results["rows"] += json.loads((folder / "posttrain_rl.json").read_bytes())["rows"]
     lines = [
         "# Methods of post-training",
         "",
         "Made by `make docs` from methods.toml and benchmarks/results. Each check has a wrong twin that must fail;",
         "of a closed form both numbers are shown. TV is half the L1 distance of two distributions.",
-        f"Closed forms: `python -m benchmarks.posttrain_closed_forms`, run {results['date']}.",
+        f"Numbers: `python -m benchmarks.posttrain_closed_forms` and `posttrain_rl`, run {results['date']}.",
         "",
     ]
     for group in tomllib.loads((HERE / "methods.toml").read_text("utf-8"))["group"]:
@@ -121,7 +123,7 @@ def methods_page() -> str:
 def _rows(results: dict[str, Any], start: str) -> list[dict[str, Any]]:
     found = [row for row in results["rows"] if row.get("what", "").startswith(start)]
     if not found:
-        raise KeyError(f"no row of posttrain_closed_forms.json begins with {start!r}")
+        raise KeyError(f"no row of the results of post-training begins with {start!r}")
     return found
 
 
