@@ -185,7 +185,7 @@ class Rounds:
         if not self.rollouts.has(number):
             self.rollouts.write(number, self._draw(number, step, chosen))
         size = stage.draws + stage.teacher
-        scored = [_scored(row, chosen[i // size][0]) for i, row in enumerate(self.rollouts.read(number))]
+        scored = [scored_of(row, chosen[i // size][0]) for i, row in enumerate(self.rollouts.read(number))]
         groups = [scored[i : i + size] for i in range(0, len(scored), size)]
         self.groups = groups if stage.loss == "brain" else pairs(groups, stage.min_margin)
         if not self.groups:
@@ -273,6 +273,6 @@ def pairs(groups: Sequence[Sequence[Scored]], min_margin: float) -> list[list[Sc
     return found
 
 
-def _scored(row: Mapping[str, Any], prompt: Prompt) -> Scored:
+def scored_of(row: Mapping[str, Any], prompt: Prompt) -> Scored:
     draw = Draw(np.array(row["ids"], np.int64), np.array(row["logp"], np.float32), row["end"] == "eos")
     return Scored(prompt, row["prompt_ids"], draw, row["text"], row["reward"], dict(row["parts"]))

@@ -31,7 +31,7 @@ from trainer.posttrain.conversations import Pair, read_pairs
 from trainer.posttrain.logprobs import token_logps
 from trainer.posttrain.refcache import reference_logps, swapped, weights_digest
 from trainer.posttrain.sequences import padded, shuffled
-from trainer.posttrain.sft import _bucket
+from trainer.posttrain.sft import bucket
 from trainer.posttrain.stage import Context, Training, finish, finished, key_of, settled, train, trainable
 
 EVALUATED = 128
@@ -218,7 +218,7 @@ class Preference(Training):
                 f"preference: no pair is left to train on in {', '.join(map(str, paths))} ({why}); give rows with "
                 f"prompt, chosen and rejected, or raise seq_len"
             )
-        held = [each for each in found if self.valid_every and _bucket(each.rows[0]) % self.valid_every == 0]
+        held = [each for each in found if self.valid_every and bucket(each.rows[0]) % self.valid_every == 0]
         if len(held) < len(found):
             names = set(map(id, held))
             found = [each for each in found if id(each) not in names]

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from jacorpus.errors import RecipeError
 from trainer.posttrain.conversations import Prompt
-from trainer.posttrain.online import _scored, pairs
+from trainer.posttrain.online import pairs, scored_of
 from trainer.posttrain.rewarding import Scored, drawn, prompts_of, rewards_of, rollout_rows
 from trainer.posttrain.rollout import Rollouts
 from trainer.posttrain.sequences import shuffled
@@ -105,7 +105,7 @@ class Rejection:
                 rollouts.write(number, rollout_rows(answers, number, 0, self.draws))
                 context.watcher.say(f"{min(first + CHUNK, len(prompts)):,} of {len(prompts):,} prompts answered")
             rows = rollouts.read(number)
-            scored = [_scored(row, chunk[i // self.draws][0]) for i, row in enumerate(rows)]
+            scored = [scored_of(row, chunk[i // self.draws][0]) for i, row in enumerate(rows)]
             found += [scored[i : i + self.draws] for i in range(0, len(scored), self.draws)]
         return found
 

@@ -127,14 +127,14 @@ class Sft(Training):
                 f"sft: no conversation is left to train on in {', '.join(map(str, paths))} ({why}); "
                 f"give conversations with assistant turns, or raise seq_len"
             )
-        held = [each for each in found if self.valid_every and _bucket(each) % self.valid_every == 0]
+        held = [each for each in found if self.valid_every and bucket(each) % self.valid_every == 0]
         if len(held) < len(found):
             names = set(map(id, held))
             found = [each for each in found if id(each) not in names]
         return found, held[:EVALUATED], drops
 
 
-def _bucket(sequence: Encoded) -> int:
+def bucket(sequence: Encoded) -> int:
     """A number by content alone: which file or line a conversation came from changes nothing."""
     return int.from_bytes(hashlib.sha256(sequence.ids.tobytes()).digest()[:8], "little")
 
