@@ -39,7 +39,7 @@ def test_a_card_of_two_models_with_licenses_and_contamination(ask, folders, othe
     words = ["--tasks", "moral,jmmlu", "--task-data", data, "--compare", other, "--contamination", corpus, "--limit", 6]
     answer = ask(folders[0], *words, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
-    assert "CC BY-NC 4.0, MIT" in answer.out
+    assert "CC BY-NC 4.0, MIT" in (tmp_path / "out/report.md").read_text()  # a terminal may fold it
     assert {path.name for path in (tmp_path / "out/items").iterdir()} == {"moral.jsonl", "jmmlu.jsonl", "compared"}
     sections = json.loads((tmp_path / "out/report.json").read_text())["sections"]
     assert [section["key"] for section in sections] == ["model", "answers", "comparison"]
