@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
-from cli import console
 from cli.train.options import Json, Overrides, Quiet, Verbose
-from cli.train.pretrain import execute, print_plan, print_result
+from cli.train.pretrain import carry_out
 
 
 def distill(
@@ -38,15 +37,4 @@ def distill(
     base = Path(tables.get("out") or f"out/{tables.get('name', recipe.stem)}")
     settings = DistillSettings(temperature, ce)
     run = Distilling(tables, tokens or base / "tokens", out, teacher, student, settings, base / "mixture")
-    for note in run.notes:
-        console.notes.print(note)
-    if dry_run:
-        console.print_json(run.summary()) if json else print_plan(run)
-        return
-    if force:
-        run.clear()
-    result = execute(run, quiet or json)
-    if json and result:
-        console.print_json(result)
-    elif result:
-        print_result(run, result)
+    carry_out(run, dry_run=dry_run, force=force, json=json, quiet=quiet)

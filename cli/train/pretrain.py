@@ -41,6 +41,11 @@ def pretrain(
     base = Path(tables.get("out") or f"out/{tables.get('name', recipe.stem)}")
     weights, forced = mixture or base / "mixture", mixture is not None
     run = Pretraining(tables, tokens or base / "tokens", out or base / "model", weights, forced)
+    carry_out(run, dry_run=dry_run, force=force, json=json, quiet=quiet)
+
+
+def carry_out(run: "Pretraining", *, dry_run: bool, force: bool, json: bool, quiet: bool) -> None:
+    """A prepared run: its notes, then its plan, or the training and what came of it."""
     for note in run.notes:
         console.notes.print(note)
     if dry_run:

@@ -13,6 +13,7 @@ has no loss: dataset resets (DR-PO, arXiv 2404.08495).
 Letters: B answers, T tokens of a row, F facts.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -127,7 +128,7 @@ def columns(found: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> torch.Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reinforce(Training):
+class Reinforce(Training, ABC):
     """Options that Grpo and Ppo share.
 
     prompts: files. rewards: {name: weight or {weight, use, options}}; ``@stage`` as an option is the folder that an
@@ -209,13 +210,13 @@ class Reinforce(Training):
         limits = {name: getattr(self, name) for name in ("max_tokens", "temperature", "top_k", "top_p", "min_p")}
         return Sampling(**limits, seed=self.seed, stop_ids=stop_ids)
 
+    @abstractmethod
     def objective(self, context: Context, model: Model) -> Policy:
         """The module that is trained."""
-        raise NotImplementedError
 
+    @abstractmethod
     def credit(self, module: Any, rows: list[dict[str, Any]]) -> None:
         """Put ``advantage`` and ``token_reward`` (lists a row) into a cycle's answers."""
-        raise NotImplementedError
 
     def extra(self, module: Any, rows: Sequence[dict[str, Any]]) -> dict[str, list[list[float]]]:
         """Further numbers of tokens that the objective takes, by name without _BT."""
